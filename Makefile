@@ -1,0 +1,74 @@
+# `make demo` and `make test` need Python 3.11, pip and make; the rest follows from them.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
+LABEL_STUDIO := .venv-label-studio
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check lint format audit lock install install-dev clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 16
+
+demo: install ## Show it all on a real Label Studio with simulated annotators
+	@$(VENV)/bin/crowdlab demo --data-dir .demo --label-studio-env $(LABEL_STUDIO) $(ARGS)
+
+run: install ## Run the service against your Label Studio (LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY)
+	@$(VENV)/bin/crowdlab start
+
+test: install-dev ## Run all tests, with a real Label Studio, Redis and browser
+	@echo "Making sure that there is a Chromium …"
+	@$(PY) -m tests.e2e.chromium
+	@echo "Making sure that there is a Label Studio …"
+	@$(PY) -m tests.e2e.environment
+	@$(PY) -m pytest $(ARGS)
+
+check: install-dev lint ## Run ruff, mypy --strict and all tests with coverage
+	@$(MAKE) --no-print-directory test ARGS="--cov --cov-report=term $(ARGS)"
+
+lint: install-dev ## Run ruff and mypy --strict
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+format: install-dev ## Format the code
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/ruff check --fix .
+
+audit: install-dev ## Look for known vulnerabilities in the locked packages
+	@$(VENV)/bin/pip-audit --no-deps --disable-pip --requirement requirements.txt
+
+COMPILE := $(VENV)/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header \
+	--python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links --upgrade
+
+lock: install-dev ## Compile the locks anew from requirements/
+	$(COMPILE) requirements/service.in --override requirements/overrides.txt -o requirements.txt
+	$(COMPILE) requirements/dev.in --constraint requirements.txt -o requirements/dev.txt
+	$(COMPILE) requirements/label-studio.in -o backend/demo/label-studio-requirements.txt
+
+install: $(VENV)/.service
+install-dev: $(VENV)/.dev
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 is missing: install python3.11, or run make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than Python 3.11: run make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+		{ echo "$(PYTHON) has no venv module: install it (apt install python3-venv)"; exit 1; }
+	@echo "Making the environment $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.service: $(VENV)/bin/python requirements.txt pyproject.toml
+	@echo "Installing the service (about a minute) …"
+	@$(PY) $(PIP_INSTALL) --require-hashes -r requirements.txt
+	@$(PY) $(PIP_INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.service requirements/dev.txt
+	@echo "Installing what tests and checks need …"
+	@$(PY) $(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+clean: ## Delete environments, caches and the demo's data
+	rm -rf $(VENV) $(LABEL_STUDIO) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* build dist *.egg-info

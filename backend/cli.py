@@ -1,0 +1,451 @@
+"""The `crowdlab` command: the terminal's view of the service."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from redis.exceptions import RedisError
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as ProgressBar
+from rich.table import Table
+
+from backend import __version__
+from backend.errors import CrowdlabError, NothingToComputeError
+from backend.service import Service
+from backend.settings import Settings, example_environment, load_settings
+from backend.store.connection import RedisConnection
+
+app = typer.Typer(
+    name="crowdlab",
+    help="Automatic consensus, label quality and annotator quality for Label Studio.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console()
+err = Console(stderr=True)
+
+ProjectId = Annotated[
+    int, typer.Argument(metavar="PROJECT", min=1, help="Number in the project's address.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def main() -> None:
+    """Run the command line; domain errors become a sentence and exit code 1."""
+    try:
+        app()
+    except CrowdlabError as error:
+        _fail(error)
+    except RedisError as error:
+        _fail(CrowdlabError(f"Redis failed: {error}.", "Check REDIS_URL and the server's log."))
+    except KeyboardInterrupt:
+        err.print("Stopped.")
+        sys.exit(130)
+
+
+def _fail(error: CrowdlabError) -> NoReturn:
+    err.print(f"[bold red]Error:[/] {_escaped(error.message)}", highlight=False, soft_wrap=True)
+    if error.hint:
+        err.print(_escaped(error.hint), highlight=False, soft_wrap=True)
+    sys.exit(1)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"crowdlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Automatic consensus, label quality and annotator quality for Label Studio.
+
+    Settings come from the environment or from a .env file; `crowdlab settings` lists them.
+    """
+
+
+@contextmanager
+def _service(**overrides: object) -> Iterator[Service]:
+    """Service for one command, with Redis running."""
+    settings = load_settings(**overrides)
+    with RedisConnection(settings) as connection:
+        yield Service(settings, connection.redis)
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """Progress bar on the terminal, one line per step."""
+    with ProgressBar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    ) as bar:
+        steps: dict[str, Any] = {}
+
+        def show(step: str, done: int, total: int | None) -> None:
+            if step not in steps:
+                steps[step] = bar.add_task(step, total=total)
+            bar.update(steps[step], completed=done, total=total)
+
+        yield show
+
+
+def _log_to_terminal(settings: Settings) -> None:
+    logging.basicConfig(
+        level=settings.log_level,
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        stream=sys.stderr,
+        force=True,
+    )
+    # They say nothing about our work at this level, and a lot.
+    for noisy in ("httpx", "httpcore", "rq.worker", "rq.scheduler"):
+        logging.getLogger(noisy).setLevel(
+            max(logging.WARNING, logging.getLevelName(settings.log_level))
+        )
+
+
+@app.command()
+def start() -> None:
+    """Run everything on this machine: Redis unless REDIS_URL is set, web, one worker."""
+    from backend.processes import Processes, own_command
+    from backend.web.server import check_address
+
+    settings = load_settings()
+    _log_to_terminal(settings)
+    _stop_on_sigterm()
+    check_address(settings.host, settings.port)
+    with RedisConnection(settings) as connection, Processes() as processes:
+        environment = {**os.environ, "REDIS_URL": connection.url}
+        processes.start("worker", own_command("worker"), environment)
+        processes.start("web", own_command("web"), environment)
+        err.print(f"Crowdlab listens on http://{settings.host}:{settings.port} (Ctrl-C stops it).")
+        if not settings.label_studio_api_key.get_secret_value():
+            err.print(
+                "[yellow]LABEL_STUDIO_API_KEY is not set:[/] nothing can be pulled from or "
+                "written to Label Studio.",
+                highlight=False,
+            )
+        _warn_if_open(settings)
+        processes.watch()
+        err.print("Stopping.")
+
+
+def _warn_if_open(settings: Settings) -> None:
+    if settings.host not in {"127.0.0.1", "localhost", "::1"} and not settings.protects_requests:
+        err.print(
+            "[bold yellow]Warning:[/] the service is reachable from other machines without "
+            "credentials. Set WEBHOOK_SECRET and BASIC_AUTH_USER / BASIC_AUTH_PASS.",
+            highlight=False,
+        )
+
+
+def _stop_on_sigterm() -> None:
+    """Let SIGTERM end this process as Ctrl-C does, so that what it started is stopped."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+@app.command()
+def web() -> None:
+    """Run the web application alone (gunicorn)."""
+    from backend.web.server import run_web
+
+    with _service() as service:
+        _log_to_terminal(service.settings)
+        _warn_if_open(service.settings)
+        run_web(service)
+
+
+@app.command()
+def worker(
+    burst: Annotated[bool, typer.Option("--burst", help="End when no job waits.")] = False,
+) -> None:
+    """Run one worker alone; start as many as you like."""
+    from backend.jobs.worker import run_worker
+
+    with _service() as service:
+        _log_to_terminal(service.settings)
+        run_worker(service, burst=burst)
+
+
+@app.command()
+def connect(
+    project: ProjectId,
+    url: Annotated[
+        str | None, typer.Option(help="Address of this service as Label Studio reaches it.")
+    ] = None,
+    json_output: AsJson = False,
+) -> None:
+    """Connect a Label Studio project: ML backend, webhook, first consensus, a tab to see it.
+
+    The service must run (`crowdlab start`), as Label Studio calls it meanwhile.
+    """
+    from backend.jobs import pipeline
+    from backend.label_studio.project_setup import check_project, connect_backend, set_up_tab
+
+    with _service(backend_url=url) as service, _progress() as progress:
+        client = service.label_studio
+        info, config = check_project(client, project)
+        progress("Connecting", 0, None)
+        done = connect_backend(client, project, service.settings)
+        steps = [done]
+        link = f"{client.url}/projects/{project}/data"
+        try:
+            report = pipeline.refresh(service, project, full_sync=True, progress=progress)
+            tab = set_up_tab(client, project)
+            link += f"?tab={tab['id']}"
+            steps += [str(report.sync), str(report.recompute), str(report.write_back)]
+        except NothingToComputeError as nothing:
+            # An empty project is connected all the same: consensus comes with its labels.
+            steps.append(str(nothing))
+    if json_output:
+        _print_json({"project": project, "title": info["title"], "steps": steps, "link": link})
+        return
+    out.print(f"[bold]{_escaped(info['title'])}[/] (project {project})", highlight=False)
+    for question in config.questions:
+        out.print(f"  question {question.name}: {len(question.classes)} classes", highlight=False)
+    for name, reason in config.unsupported.items():
+        out.print(f"  [yellow]not supported[/] {name}: {_escaped(reason)}", highlight=False)
+    for step in steps:
+        out.print(f"  {_escaped(step)}", highlight=False)
+    out.print(f"  {link}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def sync(
+    project: ProjectId,
+    full: Annotated[bool, typer.Option("--full", help="Pull everything anew.")] = False,
+    json_output: AsJson = False,
+) -> None:
+    """Pull a project's changes from Label Studio, recompute, and write back."""
+    from backend.jobs import pipeline
+
+    with _service() as service, _progress() as progress:
+        report = pipeline.refresh(service, project, full_sync=full, progress=progress)
+    if json_output:
+        plain = asdict(report)
+        plain["sync"]["tasks"] = len(report.sync.tasks)
+        _print_json({"project": project, **plain})
+        return
+    out.print(f"sync:       {report.sync}", highlight=False)
+    out.print(f"recompute:  {report.recompute}", highlight=False)
+    out.print(f"write-back: {report.write_back}", highlight=False)
+
+
+@app.command()
+def recompute(project: ProjectId, json_output: AsJson = False) -> None:
+    """Recompute a project's consensus and qualities, and write back."""
+    from backend.jobs import pipeline
+    from backend.jobs.write_back import write_back
+
+    with _service() as service, _progress() as progress:
+        store = service.store(project)
+        with store.lock():
+            computed = pipeline.recompute(service, project, progress=progress)
+            written = write_back(
+                store,
+                service.label_studio,
+                amend_limit=service.settings.amend_limit,
+                progress=progress,
+            )
+    if json_output:
+        _print_json(
+            {"project": project, "recompute": asdict(computed), "write_back": asdict(written)}
+        )
+        return
+    out.print(f"recompute:  {computed}", highlight=False)
+    out.print(f"write-back: {written}", highlight=False)
+
+
+@app.command()
+def status(json_output: AsJson = False) -> None:
+    """Show every project that the service looks after."""
+    from backend.overview import project_overviews
+
+    with _service() as service:
+        rows = [asdict(one) for one in project_overviews(service)]
+        running = {
+            "workers": service.queue.num_workers(),
+            "waiting_jobs": service.queue.num_waiting(),
+        }
+    if json_output:
+        _print_json({**running, "projects": rows})
+        return
+    if not rows:
+        out.print("No project is connected yet. Run `crowdlab connect PROJECT`.")
+        return
+    table = Table(title=None, header_style="bold")
+    for heading in ("Project", "Title", "Tasks", "Labels", "Annotators", "Consensus"):
+        table.add_column(heading, justify="left" if heading == "Title" else "right")
+    table.add_column("Est. accuracy", justify="right")
+    for heading in ("Model version", "Synced", "Last error"):
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(
+            str(row["project"]),
+            _escaped(row["title"]),
+            f"{row['num_tasks']:,}",
+            f"{row['num_labels']:,}",
+            f"{row['num_annotators']:,}",
+            f"{row['num_consensus']:,}",
+            _share(row["estimated_accuracy"]),
+            row["model_version"] or "–",
+            _ago(row["synced_at"]),
+            _escaped(row["last_error"]) or "–",
+        )
+    out.print(table)
+    out.print(f"{running['workers']} worker(s), {running['waiting_jobs']} job(s) waiting")
+
+
+@app.command()
+def leaderboard(project: ProjectId, json_output: AsJson = False) -> None:
+    """Show a project's annotators, the best first, the worst last."""
+    from backend.overview import leaderboards
+
+    with _service() as service:
+        boards = leaderboards(service, project)
+    if json_output:
+        _print_json({"project": project, "questions": boards})
+        return
+    for board in boards:
+        table = Table(title=f"Question {_escaped(board['question'])}", header_style="bold")
+        table.add_column("#", justify="right")
+        table.add_column("Annotator")
+        for heading in ("Quality", "Agrees with consensus", "Agrees with ground truth"):
+            table.add_column(heading, justify="right")
+        table.add_column("Worst class")
+        table.add_column("Labels", justify="right")
+        table.add_column("Skipped", justify="right")
+        for place, row in enumerate(board["annotators"], start=1):
+            table.add_row(
+                str(place),
+                _escaped(row["name"]),
+                f"{row['quality']:.3f}" if row["enough_data"] else "too little data",
+                _share(row["agreement_with_consensus"]),
+                _share(row["agreement_with_ground_truth"]),
+                _escaped(row["worst_class"]),
+                f"{row['num_labels']:,}",
+                f"{row['num_skipped']:,}",
+            )
+        out.print(table)
+
+
+@app.command()
+def doctor(json_output: AsJson = False) -> None:
+    """Check the whole chain and say how to mend each fault."""
+    from backend.doctor import examine
+
+    findings = examine(load_settings())
+    if json_output:
+        _print_json([asdict(one) for one in findings])
+    else:
+        for one in findings:
+            mark = "[green]ok[/]   " if one.is_ok else "[bold red]fault[/]"
+            out.print(
+                f"{mark} {_escaped(one.subject)}: {_escaped(one.message)}",
+                highlight=False,
+                soft_wrap=True,
+            )
+            if one.remedy:
+                out.print(f"      {_escaped(one.remedy)}", highlight=False, soft_wrap=True)
+    if not all(one.is_ok for one in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def settings() -> None:
+    """Print every setting with its description and default, as a .env file."""
+    typer.echo(example_environment(), nl=False)
+
+
+@app.command()
+def demo(
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the demo's data; a second run reuses it.")
+    ] = None,
+    label_studio_env: Annotated[
+        Path | None,
+        typer.Option(help="Python environment with Label Studio; made if it is missing."),
+    ] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with labels.parquet, tasks.parquet and meta.json, instead of digits."
+        ),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the demo's data first.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Stay up until Ctrl-C after printing.")
+    ] = True,
+    json_output: AsJson = False,
+) -> None:
+    """Show it all on a real Label Studio with simulated annotators."""
+    from backend.demo.run import run_demo
+
+    settings = load_settings()
+    _stop_on_sigterm()
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=err, show_path=False, show_time=False)],
+    )
+    with _progress() as progress:
+        folder = data_dir or settings.data_dir / "demo"
+        run_demo(
+            folder=folder,
+            label_studio_env=label_studio_env or folder / "label-studio-env",
+            dataset=dataset,
+            fresh=fresh,
+            wait=wait,
+            progress=progress,
+            report=_print_json if json_output else None,
+        )
+
+
+def _print_json(plain: object) -> None:
+    typer.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _ago(moment: float) -> str:
+    if not moment:
+        return "never"
+    seconds = int(time.time() - moment)
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit} ago"
+    return f"{seconds} s ago"

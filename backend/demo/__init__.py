@@ -1,0 +1,1 @@
+"""A demonstration on a real Label Studio, with simulated annotators of known skill."""

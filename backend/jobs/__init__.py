@@ -1,0 +1,1 @@
+"""The work that changes what is known: pull, compute, write back."""

@@ -1,0 +1,85 @@
+"""The queue of jobs, on RQ with JSON instead of pickle."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from redis import Redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+from rq.worker import Worker
+
+from backend.store.project import ProjectStore
+
+QUEUE_NAME = "crowdlab"
+
+_APPLY_EVENTS = "backend.jobs.run.apply_events_job"
+_REFRESH = "backend.jobs.run.refresh_job"
+_RECONCILE = "backend.jobs.run.reconcile_job"
+
+_JOB_SECONDS = 3600
+_LOST_AFTER_SECONDS = 60
+
+
+class JobQueue:
+    """Asks workers for work, each kind once per project.
+
+    A job that is queued and has not begun covers later requests for the same; a job that
+    has begun does not, so nothing that happens while it runs is missed.
+
+    Parameters
+    ----------
+    redis
+        Connection that returns bytes.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self.rq = Queue(
+            QUEUE_NAME,
+            connection=redis,
+            serializer=JSONSerializer,
+            default_timeout=_JOB_SECONDS,
+        )
+
+    def apply_events(self, project_id: int) -> None:
+        """Ask for the project's inbox to be applied."""
+        if self._is_first("events", project_id, _LOST_AFTER_SECONDS):
+            self._enqueue(_APPLY_EVENTS, project_id)
+
+    def refresh(self, project_id: int, *, full_sync: bool = False, delay: float = 0) -> None:
+        """Ask for sync, full recompute and write-back of the project, after `delay` seconds."""
+        kind = "full_refresh" if full_sync else "refresh"
+        if self._is_first(kind, project_id, int(delay) + _LOST_AFTER_SECONDS):
+            self._enqueue(_REFRESH, project_id, full_sync, delay=delay)
+
+    def reconcile(self, every: int) -> None:
+        """Make sure that the next look for changes is scheduled, one per `every` seconds."""
+        slot = int(time.time() // every) + 1
+        self.rq.enqueue_at(
+            datetime.fromtimestamp(slot * every, tz=UTC),
+            _RECONCILE,
+            job_id=f"reconcile-{slot}",
+            result_ttl=every,
+            failure_ttl=86_400,
+        )
+
+    def _is_first(self, kind: str, project_id: int, seconds: int) -> bool:
+        return ProjectStore(self._redis, project_id).mark_scheduled(kind, seconds)
+
+    def _enqueue(self, function: str, *arguments: Any, delay: float = 0) -> None:
+        options: dict[str, Any] = {"result_ttl": 3600, "failure_ttl": 7 * 86_400}
+        if delay:
+            self.rq.enqueue_in(timedelta(seconds=delay), function, *arguments, **options)
+        else:
+            self.rq.enqueue(function, *arguments, **options)
+
+    def num_workers(self) -> int:
+        """Number of workers that listen."""
+        return Worker.count(queue=self.rq)
+
+    def num_waiting(self) -> int:
+        """Number of jobs that wait for a worker."""
+        return self.rq.count

@@ -1,0 +1,72 @@
+"""Entry points of the jobs: what a worker calls, with arguments that JSON can hold."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from rq import get_current_job
+
+from backend.errors import CrowdlabError, NothingToComputeError
+from backend.jobs import pipeline
+from backend.service import Service
+from backend.settings import load_settings
+
+log = logging.getLogger(__name__)
+
+
+@cache
+def _settings_service() -> Service:
+    """Service that the worker's environment describes, with the worker's connection."""
+    job = get_current_job()
+    assert job is not None
+    return Service(load_settings(), job.connection)
+
+
+def apply_events_job(project_id: int) -> None:
+    """Apply the project's inbox."""
+    service = _settings_service()
+    service.store(project_id).unmark_scheduled("events")
+    with _failures_noted(service, project_id):
+        pipeline.follow_events(service, project_id)
+
+
+def refresh_job(project_id: int, full_sync: bool) -> None:
+    """Sync, recompute and write back the project."""
+    service = _settings_service()
+    service.store(project_id).unmark_scheduled("full_refresh" if full_sync else "refresh")
+    with _failures_noted(service, project_id):
+        report = pipeline.refresh(service, project_id, full_sync=full_sync)
+        log.info(
+            "project %s: %s; %s; %s", project_id, report.sync, report.recompute, report.write_back
+        )
+
+
+@contextmanager
+def _failures_noted(service: Service, project_id: int) -> Iterator[None]:
+    """Keep a domain error for `crowdlab status`; the next reconcile tries again."""
+    store = service.store(project_id)
+    try:
+        yield
+    except NothingToComputeError as reason:
+        log.info("project %s: %s", project_id, reason)
+    except CrowdlabError as error:
+        log.error("project %s: %s", project_id, error)
+        store.save_last_error(str(error))
+        return
+    store.save_last_error("")
+
+
+def reconcile_job() -> None:
+    """Look for changes that no event told of, in every project.
+
+    The next look is scheduled first, so that no failure ends the series.
+    """
+    service = _settings_service()
+    service.queue.reconcile(service.settings.reconcile_seconds)
+    for project_id in service.projects():
+        if service.store(project_id).num_events():
+            service.queue.apply_events(project_id)
+        service.queue.refresh(project_id)

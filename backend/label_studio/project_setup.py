@@ -1,0 +1,162 @@
+"""Connect a project of Label Studio with this service."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Any
+
+from backend.errors import LabelStudioError
+from backend.label_studio.client import LabelStudioClient
+from backend.label_studio.controls import LabelingConfig, parse_config
+from backend.settings import SECRET_HEADER, Settings
+
+JSON = dict[str, Any]
+
+BACKEND_TITLE = "Crowdlab"
+TAB_TITLE = "Crowdlab consensus"
+
+_SHOWN_COLUMNS = {
+    "tasks:id",
+    "tasks:total_annotations",
+    "tasks:annotators",
+    "tasks:predictions_score",
+    "tasks:predictions_results",
+}
+
+
+def check_project(client: LabelStudioClient, project_id: int) -> tuple[JSON, LabelingConfig]:
+    """Look at a project before anything is changed in it.
+
+    Raises
+    ------
+    ProjectNotFoundError, AuthenticationError, LabelStudioUnreachableError
+        Label Studio does not give the project.
+    UnsupportedProjectError
+        The project asks no question that has a consensus.
+    """
+    project = client.project(project_id)
+    config = parse_config(project["label_config"])
+    config.require_questions(project_id)
+    return project, config
+
+
+def connect_backend(client: LabelStudioClient, project_id: int, settings: Settings) -> str:
+    """Register this service as the project's ML backend, with its webhook.
+
+    Doing it again changes nothing but the credentials.
+
+    Returns
+    -------
+    str
+        What was done, in words.
+
+    Raises
+    ------
+    AddressRefusedError
+        Label Studio does not call addresses in local networks; the message names the
+        settings that allow it.
+    LabelStudioError
+        Label Studio cannot reach this service, or refuses it.
+    """
+    url = settings.public_url
+    body: JSON = {"url": url, "title": BACKEND_TITLE, "is_interactive": False}
+    if settings.basic_auth_user:
+        body |= {
+            "auth_method": "BASIC_AUTH",
+            "basic_auth_user": settings.basic_auth_user,
+            "basic_auth_pass": settings.basic_auth_pass.get_secret_value(),
+        }
+    present = [one for one in client.ml_backends(project_id) if _same(one["url"], url)]
+    try:
+        if present:
+            client.update_ml_backend(present[0]["id"], body)
+        else:
+            client.create_ml_backend(project_id, body)
+    except LabelStudioError as error:
+        if "connect to ML backend" in error.message or "Can't connect" in error.message:
+            raise LabelStudioError(
+                f"Label Studio cannot reach this service at {url}.",
+                "Start it (`crowdlab start`), and set BACKEND_URL to an address that works from "
+                f"where Label Studio runs. Label Studio said: {error.message}",
+            ) from None
+        raise
+    _set_up_webhook(client, project_id, settings)
+    return f"{'updated' if present else 'connected'} the ML backend {url}"
+
+
+def _set_up_webhook(client: LabelStudioClient, project_id: int, settings: Settings) -> None:
+    """Keep exactly one webhook to this service, carrying the secret."""
+    url = f"{settings.public_url}/webhook"
+    headers: JSON = {}
+    if secret := settings.webhook_secret.get_secret_value():
+        headers[SECRET_HEADER] = secret
+    elif settings.basic_auth_user:
+        headers["Authorization"] = basic_credentials(settings)
+    body = {
+        "url": url,
+        "headers": headers,
+        "send_payload": True,
+        "send_for_all_actions": True,
+        "is_active": True,
+    }
+    present = [one for one in client.webhooks(project_id) if _same(one["url"], url)]
+    if not present:
+        client.create_webhook(project_id, body)
+        return
+    client.update_webhook(present[0]["id"], body)
+    for surplus in present[1:]:
+        client.delete_webhook(surplus["id"])
+
+
+def set_up_tab(client: LabelStudioClient, project_id: int) -> JSON:
+    """Make or mend the Data Manager tab that shows consensus and score.
+
+    It holds the tasks that have a prediction of the project's model version, the most
+    doubtful first. Call it when the model version is set: before, all scores are empty.
+    """
+    data = {
+        "title": TAB_TITLE,
+        "type": "list",
+        "target": "tasks",
+        "hiddenColumns": _hidden_columns(client.columns(project_id)),
+        "filters": {
+            "conjunction": "and",
+            "items": [
+                {
+                    "filter": "filter:tasks:predictions_score",
+                    "operator": "empty",
+                    "type": "Number",
+                    "value": False,
+                }
+            ],
+        },
+        "ordering": ["tasks:predictions_score"],
+    }
+    for view in client.views(project_id):
+        if view["data"].get("title") == TAB_TITLE:
+            return client.update_view(view["id"], project_id, {**view["data"], **data})
+    return client.create_view(project_id, data)
+
+
+def _hidden_columns(columns: Sequence[JSON]) -> JSON:
+    """Columns to hide: all but the task's data and those that tell of the consensus."""
+    names = [
+        f"tasks:{'data.' if column.get('parent') == 'data' else ''}{column['id']}"
+        for column in columns
+        if column.get("target") == "tasks"
+    ]
+    hidden = [
+        name for name in names if name not in _SHOWN_COLUMNS and not name.startswith("tasks:data")
+    ]
+    return {"explore": hidden, "labeling": hidden}
+
+
+def basic_credentials(settings: Settings) -> str:
+    """Value of an Authorization header with the settings' user and password."""
+    pair = f"{settings.basic_auth_user}:{settings.basic_auth_pass.get_secret_value()}"
+    return f"Basic {b64encode(pair.encode()).decode()}"
+
+
+def _same(url: str, other: str) -> bool:
+    return url.rstrip("/") == other.rstrip("/")

@@ -1,0 +1,1 @@
+"""Everything that touches Redis: the service's working memory."""

@@ -1,0 +1,150 @@
+"""Statistics of annotators: quality, agreement with the consensus, worst class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from crowdlab_engine.labels import MultiannotatorLabels
+from crowdlab_engine.statistics import Statistics
+
+if TYPE_CHECKING:
+    from crowdlab_engine._typing import AnyArray, FloatArray, IntArray
+
+NO_CLASS = -1
+"""Worst class of an annotator without labels."""
+
+
+def annotator_stats(
+    labels: MultiannotatorLabels,
+    statistics: Statistics,
+    consensus: IntArray,
+    consensus_quality: FloatArray,
+    label_quality: FloatArray,
+    model_share: float,
+) -> pd.DataFrame:
+    """Summarise each annotator, the worst first.
+
+    Parameters
+    ----------
+    labels : MultiannotatorLabels
+        Labels of N tasks by M annotators.
+    statistics : Statistics
+        Of these labels and this consensus.
+    consensus : ndarray of int64, shape (N,)
+        Consensus labels, as class codes.
+    consensus_quality : ndarray of float64, shape (N,)
+        Quality of the consensus labels; higher is better.
+    label_quality : ndarray of float64, shape (L,)
+        Quality of each label, in the order of `labels`; higher is better.
+    model_share : float
+        See `annotator_quality`.
+
+    Returns
+    -------
+    DataFrame, M rows
+        Indexed by annotator, sorted by `annotator_quality`, then
+        `agreement_with_consensus`; annotators without labels, of which all scores are NaN,
+        come last. Columns: `annotator_quality` in [0, 1], higher is better;
+        `agreement_with_consensus` in [0, 1], the share of the annotator's labels that
+        equal the consensus; `worst_class`, the class code that the annotator gives with
+        the least agreement, -1 without labels; `num_examples_labeled`; `enough_data`,
+        whether the annotator shares a task with another one.
+    """
+    quality = annotator_quality(labels, statistics, label_quality, model_share)
+    agreement = _ratio(statistics.labels_agreeing, statistics.labels_given)
+    frame = pd.DataFrame(
+        {
+            "annotator_quality": quality,
+            "agreement_with_consensus": agreement,
+            "worst_class": worst_class(labels, consensus, consensus_quality),
+            "num_examples_labeled": statistics.labels_given,
+            "enough_data": statistics.shared_given > 0,
+        },
+        index=pd.Index(labels.annotator_ids, name="annotator"),
+    )
+    return frame.iloc[np.lexsort((agreement, quality))]
+
+
+def annotator_quality(
+    labels: MultiannotatorLabels,
+    statistics: Statistics,
+    label_quality: FloatArray,
+    model_share: float,
+) -> FloatArray:
+    """Return the quality of each annotator (arXiv 2210.06812, eqs. 13-18).
+
+    It mixes the mean quality of the annotator's labels with the share that equals the
+    consensus on tasks labelled by others too. An annotator without such a task is judged
+    by label quality alone.
+
+    Parameters
+    ----------
+    labels, statistics, label_quality
+        See `annotator_stats`.
+    model_share : float
+        Weight of the first term, in [0, 1]: how much of the total weight of a typical
+        task is the classifier's.
+
+    Returns
+    -------
+    ndarray of float64, shape (M,)
+        In [0, 1], higher is better; NaN for annotators without labels.
+    """
+    quality_sums = np.bincount(
+        labels.annotator, weights=label_quality, minlength=labels.num_annotators
+    )
+    mean_quality = _ratio(quality_sums, statistics.labels_given)
+    shared_agreement = _ratio(statistics.shared_agreeing, statistics.shared_given)
+    return np.where(
+        statistics.shared_given > 0,
+        model_share * mean_quality + (1 - model_share) * shared_agreement,
+        mean_quality,
+    )
+
+
+def worst_class(
+    labels: MultiannotatorLabels, consensus: IntArray, consensus_quality: FloatArray
+) -> IntArray:
+    """Return the class whose labels by each annotator equal the consensus least often.
+
+    Among equals: the class given most often, then the one whose tasks have the highest
+    mean consensus quality, then the lowest code.
+
+    Parameters
+    ----------
+    labels, consensus, consensus_quality
+        See `annotator_stats`.
+
+    Returns
+    -------
+    ndarray of int64, shape (M,)
+        Class codes, among those the annotator has used; -1 for annotators without labels.
+    """
+    cell = labels.annotator * labels.num_classes + labels.label
+    num_cells = labels.num_annotators * labels.num_classes
+    given = np.bincount(cell, minlength=num_cells)
+    agreeing = np.bincount(cell[labels.label == consensus[labels.task]], minlength=num_cells)
+    quality = np.bincount(cell, weights=consensus_quality[labels.task], minlength=num_cells)
+    used = np.flatnonzero(given)
+    annotator, code = np.divmod(used, labels.num_classes)
+    order = np.lexsort(
+        (
+            code,
+            -quality[used] / given[used],
+            -given[used],
+            agreeing[used] / given[used],
+            annotator,
+        )
+    )
+    present, first = np.unique(annotator[order], return_index=True)
+    worst = np.full(labels.num_annotators, NO_CLASS, dtype=np.int64)
+    worst[present] = code[order][first]
+    return worst
+
+
+def _ratio(part: AnyArray, whole: IntArray) -> FloatArray:
+    """Divide, with NaN where there is nothing to divide by."""
+    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)

@@ -1,0 +1,410 @@
+"""Labels of several annotators, in sparse long form.
+
+Every label is one row (task, annotator, class), all three as integer codes into
+vocabularies, sorted by task and then annotator. Memory grows with the number of labels,
+not with tasks times annotators, and whatever is computed runs over whole columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from crowdlab_engine._typing import AnyArray, IntArray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MultiannotatorLabels:
+    """Labels of N tasks by M annotators, each label one of K classes.
+
+    Build it with `from_codes`, `from_long` or `from_wide`, which check their input; the
+    bare constructor does not. Tasks and annotators without labels are allowed. The arrays
+    are read-only copies.
+
+    Attributes
+    ----------
+    task, annotator, label : ndarray of int64, shape (L,)
+        Codes of the L labels, sorted by task, then annotator.
+    order : ndarray of int64, shape (L,)
+        Where each label stood in what the caller passed: `task` equals the caller's
+        `task[order]`. Per-label results go back to the caller's order with
+        `result[order] = sorted_result`.
+    task_ids : ndarray, shape (N,)
+        Identifier of each task.
+    annotator_ids : ndarray, shape (M,)
+        Identifier of each annotator.
+    classes : ndarray, shape (K,)
+        Each class, as the caller calls it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"task": [7, 7, 9], "annotator": ["ann", "bob", "ann"],
+    ...                       "label": ["cat", "dog", "cat"]})
+    >>> labels = MultiannotatorLabels.from_long(frame)
+    >>> labels
+    MultiannotatorLabels(num_tasks=2, num_annotators=2, num_classes=2, num_labels=3)
+    >>> labels.label
+    array([0, 1, 0])
+    """
+
+    task: IntArray
+    annotator: IntArray
+    label: IntArray
+    order: IntArray
+    task_ids: AnyArray
+    annotator_ids: AnyArray
+    classes: AnyArray
+
+    @classmethod
+    def from_codes(
+        cls,
+        task: ArrayLike,
+        annotator: ArrayLike,
+        label: ArrayLike,
+        *,
+        num_tasks: int | None = None,
+        num_annotators: int | None = None,
+        num_classes: int | None = None,
+        task_ids: ArrayLike | None = None,
+        annotator_ids: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+    ) -> MultiannotatorLabels:
+        """Build from integer codes, in any order.
+
+        Parameters
+        ----------
+        task, annotator, label : array_like of int, shape (L,)
+            Codes from 0; each (task, annotator) at most once.
+        num_tasks, num_annotators, num_classes : int, optional
+            Sizes N, M and K. Default: the length of the vocabulary if there is one, else
+            the largest code plus one.
+        task_ids, annotator_ids, classes : array_like, optional
+            Vocabularies of N, M and K distinct values. Default: the codes themselves.
+
+        Raises
+        ------
+        ValueError
+            Lengths differ; a code is missing, not an integer or out of range; a
+            (task, annotator) occurs twice; a vocabulary repeats a value or does not have
+            the size given.
+        """
+        task_codes = _as_codes("task", task)
+        annotator_codes = _as_codes("annotator", annotator)
+        label_codes = _as_codes("label", label)
+        lengths = (len(task_codes), len(annotator_codes), len(label_codes))
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                "task, annotator and label have {}, {} and {} entries: each label needs one "
+                "entry in all three".format(*lengths)
+            )
+        tasks = _vocabulary("task", task_codes, task_ids, "task_ids", num_tasks, "num_tasks")
+        annotators = _vocabulary(
+            "annotator",
+            annotator_codes,
+            annotator_ids,
+            "annotator_ids",
+            num_annotators,
+            "num_annotators",
+        )
+        class_values = _vocabulary(
+            "label", label_codes, classes, "classes", num_classes, "num_classes"
+        )
+        cell = task_codes * len(annotators) + annotator_codes
+        order = np.argsort(cell, kind="stable").astype(np.int64, copy=False)
+        _check_no_duplicates(cell[order], tasks, annotators)
+        return cls(
+            *map(
+                _read_only,
+                (
+                    task_codes[order],
+                    annotator_codes[order],
+                    label_codes[order],
+                    order,
+                    tasks,
+                    annotators,
+                    class_values,
+                ),
+            )
+        )
+
+    @classmethod
+    def from_long(
+        cls,
+        frame: pd.DataFrame,
+        task: str = "task",
+        annotator: str = "annotator",
+        label: str = "label",
+        classes: ArrayLike | None = None,
+    ) -> MultiannotatorLabels:
+        """Build from a table with one row per label.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            One row per label, in any order; other columns are ignored.
+        task, annotator, label : str
+            Names of the columns. Identifiers may be of any sortable type; vocabularies
+            are sorted.
+        classes : array_like, optional
+            All classes, in the order of their codes. Default: the labels that occur,
+            sorted.
+
+        Raises
+        ------
+        KeyError
+            A column is missing.
+        ValueError
+            A value is missing, a label is not among `classes`, or a (task, annotator)
+            occurs twice.
+        """
+        for column in (task, annotator, label):
+            if column not in frame.columns:
+                raise KeyError(
+                    f"no column {column!r} among {list(frame.columns)}: name the columns with "
+                    "task=, annotator= and label="
+                )
+            missing = np.flatnonzero(frame[column].isna().to_numpy())
+            if missing.size:
+                raise ValueError(
+                    f"column {column!r} has no value in row {missing[0]} (NaN): drop the rows "
+                    "without a value"
+                )
+        task_codes, task_ids = _factorize(frame[task])
+        annotator_codes, annotator_ids = _factorize(frame[annotator])
+        label_codes, class_values = _label_codes(frame[label], classes)
+        return cls.from_codes(
+            task_codes,
+            annotator_codes,
+            label_codes,
+            task_ids=task_ids,
+            annotator_ids=annotator_ids,
+            classes=class_values,
+        )
+
+    @classmethod
+    def from_wide(
+        cls, frame: pd.DataFrame, classes: ArrayLike | None = None
+    ) -> MultiannotatorLabels:
+        """Build from a table with tasks as rows and annotators as columns.
+
+        Parameters
+        ----------
+        frame : DataFrame, shape (N, M)
+            Labels of any type; missing values (NaN, None, NA) mean "not labelled". Index
+            and columns become `task_ids` and `annotator_ids`, in their order. Whole
+            numbers stored as floats, as pandas does when some are missing, are integers.
+        classes : array_like, optional
+            All classes, in the order of their codes. Default: the labels that occur,
+            sorted.
+
+        Raises
+        ------
+        TypeError
+            `frame` is not a DataFrame.
+        ValueError
+            A label is not among `classes`, or a task or annotator occurs twice.
+        """
+        if not isinstance(frame, pd.DataFrame):
+            raise TypeError(
+                f"from_wide needs a DataFrame, got {type(frame).__name__}: wrap the array as "
+                "pd.DataFrame(array)"
+            )
+        task, annotator = np.nonzero(frame.notna().to_numpy())
+        values = frame.to_numpy()[task, annotator]
+        if values.dtype.kind == "f" and np.array_equal(values, np.trunc(values)):
+            values = values.astype(np.int64)
+        label, class_values = _label_codes(pd.Series(values), classes)
+        return cls.from_codes(
+            task,
+            annotator,
+            label,
+            task_ids=frame.index.to_numpy(),
+            annotator_ids=frame.columns.to_numpy(),
+            classes=class_values,
+        )
+
+    @property
+    def num_tasks(self) -> int:
+        """Number of tasks N, those without labels included."""
+        return len(self.task_ids)
+
+    @property
+    def num_annotators(self) -> int:
+        """Number of annotators M, those without labels included."""
+        return len(self.annotator_ids)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes K."""
+        return len(self.classes)
+
+    @property
+    def num_labels(self) -> int:
+        """Number of labels L."""
+        return len(self.label)
+
+    @cached_property
+    def num_annotations(self) -> IntArray:
+        """Number of labels of each task, shape (N,)."""
+        return _read_only(np.bincount(self.task, minlength=self.num_tasks))
+
+    @cached_property
+    def _starts(self) -> IntArray:
+        """Position of the first label of each task, shape (N,)."""
+        return np.cumsum(self.num_annotations) - self.num_annotations
+
+    def slots(self) -> Iterator[tuple[IntArray, IntArray]]:
+        """Walk over the first label of every task, then the second of every task, …
+
+        Within a task the labels come in ascending order of annotators. This is how sums
+        over the labels of a task are added up in a fixed order, all tasks at once.
+
+        Yields
+        ------
+        tasks : ndarray of int64
+            Tasks that have this many labels, ascending.
+        positions : ndarray of int64
+            Position of that label in `task`, `annotator` and `label`.
+        """
+        tasks = np.flatnonzero(self.num_annotations)
+        slot = 0
+        while tasks.size:
+            yield tasks, self._starts[tasks] + slot
+            slot += 1
+            tasks = tasks[self.num_annotations[tasks] > slot]
+
+    def take(self, tasks: ArrayLike) -> MultiannotatorLabels:
+        """Return a block of tasks, with the annotators and classes of the whole.
+
+        Parameters
+        ----------
+        tasks : array_like of int, shape (B,)
+            Codes of the tasks; they become tasks 0 … B-1 of the block.
+        """
+        chosen = np.asarray(tasks, dtype=np.int64)
+        sizes = self.num_annotations[chosen]
+        ends = np.cumsum(sizes)
+        num_labels = int(sizes.sum())
+        positions = np.arange(num_labels) + np.repeat(self._starts[chosen] - ends + sizes, sizes)
+        return MultiannotatorLabels(
+            task=_read_only(np.repeat(np.arange(len(chosen)), sizes)),
+            annotator=_read_only(self.annotator[positions]),
+            label=_read_only(self.label[positions]),
+            order=_read_only(np.arange(num_labels)),
+            task_ids=_read_only(self.task_ids[chosen]),
+            annotator_ids=self.annotator_ids,
+            classes=self.classes,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(num_tasks={self.num_tasks}, "
+            f"num_annotators={self.num_annotators}, num_classes={self.num_classes}, "
+            f"num_labels={self.num_labels})"
+        )
+
+
+def _as_codes(name: str, values: ArrayLike) -> IntArray:
+    """Return codes as int64, or say which value is not a whole number."""
+    codes = np.asarray(values)
+    if codes.ndim != 1:
+        raise ValueError(f"{name} has shape {codes.shape}: it must be one-dimensional")
+    if codes.size == 0:
+        return np.empty(0, dtype=np.int64)
+    if codes.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{name} holds {codes.dtype} values such as {codes[0]!r}, not integer codes: use "
+            "from_long for identifiers of other types"
+        )
+    wrong = np.flatnonzero(~np.isfinite(codes) | (codes != np.trunc(codes)))
+    if wrong.size:
+        raise ValueError(
+            f"{name} is {codes[wrong[0]]} at position {wrong[0]}, not an integer code: drop the "
+            "rows without a value"
+        )
+    return codes.astype(np.int64, copy=False)
+
+
+def _vocabulary(
+    name: str,
+    codes: IntArray,
+    values: ArrayLike | None,
+    values_name: str,
+    size: int | None,
+    size_name: str,
+) -> AnyArray:
+    """Return the vocabulary of some codes, and check that every code is in it."""
+    if values is None:
+        vocabulary: AnyArray = np.arange(_num_codes(codes) if size is None else size)
+    else:
+        # A copy, since the caller may later change an array that we promise is fixed.
+        vocabulary = np.array(values)
+        if vocabulary.ndim != 1:
+            raise ValueError(
+                f"{values_name} has shape {vocabulary.shape}: it must be one-dimensional"
+            )
+        if size is not None and len(vocabulary) != size:
+            raise ValueError(
+                f"{values_name} has {len(vocabulary)} values but {size_name} is {size}: pass one "
+                "of them only"
+            )
+        repeated = np.flatnonzero(pd.Index(vocabulary).duplicated())
+        if repeated.size:
+            raise ValueError(
+                f"{values_name} holds {vocabulary[repeated[0]]!r} twice: every value needs one code"
+            )
+    wrong = np.flatnonzero((codes < 0) | (codes >= len(vocabulary)))
+    if wrong.size:
+        raise ValueError(
+            f"{name} code {codes[wrong[0]]} at position {wrong[0]} is outside "
+            f"0..{len(vocabulary) - 1}: correct it, or pass {size_name} or {values_name} to match"
+        )
+    return vocabulary
+
+
+def _num_codes(codes: IntArray) -> int:
+    return int(codes.max()) + 1 if codes.size else 0
+
+
+def _check_no_duplicates(cells: IntArray, task_ids: AnyArray, annotator_ids: AnyArray) -> None:
+    """Refuse sorted (task, annotator) cells of which one occurs twice."""
+    repeated = np.flatnonzero(cells[1:] == cells[:-1])
+    if repeated.size:
+        task, annotator = divmod(int(cells[repeated[0]]), len(annotator_ids))
+        raise ValueError(
+            f"annotator {annotator_ids[annotator]!r} labelled task {task_ids[task]!r} more than "
+            "once: keep one label for each (task, annotator)"
+        )
+
+
+def _factorize(values: pd.Series[Any]) -> tuple[IntArray, AnyArray]:
+    """Return codes and the sorted vocabulary of a column."""
+    codes, vocabulary = pd.factorize(values, sort=True)
+    return codes.astype(np.int64, copy=False), np.asarray(vocabulary)
+
+
+def _label_codes(labels: pd.Series[Any], classes: ArrayLike | None) -> tuple[IntArray, AnyArray]:
+    """Return codes of labels and their classes, which the caller may have fixed."""
+    if classes is None:
+        return _factorize(labels)
+    vocabulary = np.asarray(classes)
+    codes = pd.Index(vocabulary).get_indexer(pd.Index(labels))
+    unknown = np.flatnonzero(codes < 0)
+    if unknown.size:
+        raise ValueError(
+            f"label {labels.iloc[unknown[0]]!r} is not among the classes "
+            f"{vocabulary.tolist()}: add it to classes or drop the label"
+        )
+    return codes.astype(np.int64, copy=False), vocabulary
+
+
+def _read_only(array: AnyArray) -> AnyArray:
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,165 @@
+"""The sums over tasks that CROWDLAB's weights are ratios of.
+
+They are integers, so that blocks of tasks add up to the whole, and subtract from it,
+exactly and in any order: a data set in one block, streamed in many, spread over a
+cluster, or changed one annotation at a time has the same statistics to the last bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from operator import add, sub
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crowdlab_engine.labels import MultiannotatorLabels
+from crowdlab_engine.majority import vote_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crowdlab_engine._typing import AnyArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Sums over the labelled tasks of a block, given a consensus label for each.
+
+    "Shared" tasks have two labels or more; only they tell how annotators agree. Blocks of
+    the same annotators and classes add and subtract, field by field.
+
+    Attributes
+    ----------
+    num_tasks : int
+        Tasks with a label.
+    num_predicted : int
+        Tasks with a label and pred_probs.
+    model_errors : int
+        Shared tasks whose largest of pred_probs is not the consensus.
+    consensus_counts : ndarray of int64, shape (K,)
+        Shared tasks whose consensus is each class.
+    consensus_votes : ndarray of int64, shape (M + 1,)
+        Votes for the consensus in all shared tasks of n labels, for n = 0 … M.
+    labels_given : ndarray of int64, shape (M,)
+        Labels of each annotator.
+    labels_agreeing : ndarray of int64, shape (M,)
+        Of these, labels equal to the consensus.
+    shared_given, shared_agreeing : ndarray of int64, shape (M,)
+        The same, in shared tasks only.
+    peers : ndarray of int64, shape (M,)
+        Labels by others on the tasks of each annotator.
+    peers_agreeing : ndarray of int64, shape (M,)
+        Of these, labels equal to the annotator's own.
+    """
+
+    num_tasks: int
+    num_predicted: int
+    model_errors: int
+    consensus_counts: IntArray
+    consensus_votes: IntArray
+    labels_given: IntArray
+    labels_agreeing: IntArray
+    shared_given: IntArray
+    shared_agreeing: IntArray
+    peers: IntArray
+    peers_agreeing: IntArray
+
+    @property
+    def num_labels(self) -> int:
+        """Number of labels."""
+        return int(self.labels_given.sum())
+
+    @property
+    def num_shared(self) -> int:
+        """Number of shared tasks."""
+        return int(self.consensus_counts.sum())
+
+    @property
+    def labels_per_task(self) -> float:
+        """Mean number of labels of a labelled task."""
+        return self.num_labels / self.num_tasks
+
+    def __add__(self, other: Statistics) -> Statistics:
+        """Statistics of two blocks together."""
+        return self._combine(other, add)
+
+    def __sub__(self, other: Statistics) -> Statistics:
+        """Statistics without a block that they include."""
+        return self._combine(other, sub)
+
+    def _combine(
+        self, other: Statistics, operation: Callable[[AnyArray, AnyArray], AnyArray]
+    ) -> Statistics:
+        if not isinstance(other, Statistics):
+            return NotImplemented
+        ours, theirs = self._vocabulary_sizes, other._vocabulary_sizes
+        if ours != theirs:
+            raise ValueError(
+                "blocks have {} annotators and {} classes, and {} and {}: build them from the "
+                "same vocabularies".format(*ours, *theirs)
+            )
+        return Statistics(
+            *(
+                operation(getattr(self, field.name), getattr(other, field.name))
+                for field in fields(self)
+            )
+        )
+
+    @property
+    def _vocabulary_sizes(self) -> tuple[int, int]:
+        return len(self.labels_given), len(self.consensus_counts)
+
+
+def statistics(
+    labels: MultiannotatorLabels, consensus: IntArray, pred_probs: FloatArray | None = None
+) -> Statistics:
+    """Sum up a block of tasks.
+
+    Parameters
+    ----------
+    labels : MultiannotatorLabels
+        Labels of N tasks by M annotators. Tasks without labels count nowhere.
+    consensus : ndarray of int64, shape (N,)
+        Consensus label of each task, as class codes.
+    pred_probs : ndarray of float64, shape (N, K), optional
+        Predicted class probabilities.
+
+    Returns
+    -------
+    Statistics
+    """
+    num_annotators = labels.num_annotators
+    task, annotator = labels.task, labels.annotator
+    task_size = labels.num_annotations
+    is_shared = task_size > 1
+    in_shared = is_shared[task]
+    agrees = labels.label == consensus[task]
+    votes = np.bincount(task[agrees], minlength=labels.num_tasks)
+    same_label = vote_counts(labels)[task, labels.label]
+
+    def by_annotator(selection: AnyArray) -> IntArray:
+        return np.bincount(annotator[selection], minlength=num_annotators)
+
+    num_tasks = int(np.count_nonzero(task_size))
+    is_model_error = (
+        np.zeros_like(is_shared) if pred_probs is None else pred_probs.argmax(axis=1) != consensus
+    )
+    return Statistics(
+        num_tasks=num_tasks,
+        num_predicted=0 if pred_probs is None else num_tasks,
+        model_errors=int(np.count_nonzero(is_model_error & is_shared)),
+        consensus_counts=np.bincount(consensus[is_shared], minlength=labels.num_classes),
+        consensus_votes=_sums(task_size[is_shared], votes[is_shared], num_annotators + 1),
+        labels_given=by_annotator(np.ones_like(agrees)),
+        labels_agreeing=by_annotator(agrees),
+        shared_given=by_annotator(in_shared),
+        shared_agreeing=by_annotator(agrees & in_shared),
+        peers=_sums(annotator, task_size[task] - 1, num_annotators),
+        peers_agreeing=_sums(annotator, same_label - 1, num_annotators),
+    )
+
+
+def _sums(group: IntArray, values: IntArray, num_groups: int) -> IntArray:
+    """Integer sums by group; exact, as float64 holds every sum below 2**53."""
+    return np.bincount(group, weights=values, minlength=num_groups).astype(np.int64)

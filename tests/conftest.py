@@ -1,0 +1,71 @@
+"""Fixtures that all tests share: a real redis-server, clean before and after each test."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from backend.service import Service
+from backend.settings import Settings, load_settings
+from backend.store.embedded import EmbeddedRedis
+from backend.store.project import ProjectStore
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a redis-server that runs for the session."""
+    server = EmbeddedRedis(tmp_path_factory.mktemp("r"))
+    server.start()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    """Connection to an empty Redis."""
+    connection = Redis.from_url(redis_url)
+    connection.flushall()
+    yield connection
+    connection.flushall()
+    connection.close()
+
+
+@pytest.fixture
+def store(redis: Redis) -> ProjectStore:
+    """Store of project 25, the recorded one."""
+    return ProjectStore(redis, 25)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the developer's environment and .env file out of the tests."""
+    for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "REDIS_URL", "PORT", "HOST",
+                 "BASIC_AUTH_USER", "BASIC_AUTH_PASS", "WEBHOOK_SECRET", "BACKEND_URL"):  # fmt: skip
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
+    monkeypatch.setenv("CROWDLAB_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def make_service(redis: Redis, redis_url: str) -> Callable[..., Service]:
+    """Build a service on the test's Redis with other settings than the defaults."""
+
+    def make(**settings: Any) -> Service:
+        return Service(load_settings(redis_url=redis_url, **settings), redis)
+
+    return make
+
+
+@pytest.fixture
+def recorded() -> Callable[[str], Any]:
+    """Read a recorded Label Studio payload by file name."""
+
+    def read(name: str) -> Any:
+        return json.loads((DATA / "label_studio" / name).read_text())
+
+    return read

@@ -1,0 +1,173 @@
+"""A real Label Studio, the service beside it, and projects in it."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from label_studio_sdk import LabelStudio
+
+from backend.demo.label_studio_server import Account, LabelStudioServer, ensure_environment
+from backend.label_studio.client import LabelStudioClient
+from backend.processes import Processes, own_command
+from backend.service import Service
+from backend.settings import load_settings
+from backend.store.connection import RedisConnection
+from backend.web.server import free_port
+from tests.e2e.environment import FOLDER
+
+ADMIN = Account("admin@example.com", "admin-password-1")
+CONFIG = (
+    '<View><Text name="text" value="$text"/><Choices name="label" toName="text" choice="single">'
+    '<Choice value="positive"/><Choice value="negative"/><Choice value="neutral"/></Choices></View>'
+)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """First true value of a condition; fails when it stays false too long."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if value := condition():
+            return value
+        assert time.monotonic() < deadline, f"still false after {seconds} s"
+        time.sleep(0.05)
+
+
+@dataclass
+class Studio:
+    """A running Label Studio."""
+
+    server: LabelStudioServer
+    api_key: str
+    client: LabelStudioClient
+    people: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    def person(self, name: str) -> int:
+        """Id of a user who can log in, made when first named."""
+        if name not in self.people:
+            self.people[name] = self.server.sign_up(ADMIN, self.account(name))
+        return self.people[name]
+
+    def account(self, name: str) -> Account:
+        return Account(f"{name}@example.com", "annotator-password-1")
+
+    def as_person(self, name: str) -> Any:
+        """SDK transport that acts with the person's own token."""
+        self.person(name)
+        if name not in self._tokens:
+            self._tokens[name] = self.server.personal_access_token(self.account(name))
+        return LabelStudio(base_url=self.url, api_key=self._tokens[name])
+
+    _tokens: dict[str, str] = field(default_factory=dict)
+
+    def make_project(self, config: str = CONFIG, title: str = "Test project") -> int:
+        return self.client.create_project(title, config, overlap=3)
+
+    def add_tasks(
+        self, project: int, labels: list[dict[str, str]], control: str = "label"
+    ) -> list[int]:
+        """Add a text task per entry; an entry maps people to their choice."""
+        tasks = [
+            {
+                "data": {"text": f"{'/'.join(sorted(set(entry.values())))} thing number {number}"},
+                "annotations": [
+                    {
+                        "completed_by": self.person(name),
+                        "ground_truth": False,
+                        "result": choice_result(choice, control),
+                    }
+                    for name, choice in entry.items()
+                ],
+            }
+            for number, entry in enumerate(labels)
+        ]
+        return self.client.import_tasks(project, tasks)
+
+    def annotate(self, task: int, name: str, choice: str) -> int:
+        """Submit an annotation with the person's own token."""
+        made = self.as_person(name).annotations.create(id=task, result=choice_result(choice))
+        return int(made.id)
+
+    def predictions(self, project: int) -> dict[int, list[dict[str, Any]]]:
+        """All predictions of a project by task."""
+        found: dict[int, list[dict[str, Any]]] = {}
+        for one in self.client._request("GET", "api/predictions/", params={"project": project}):
+            found.setdefault(one["task"], []).append(one)
+        return found
+
+
+def choice_result(choice: str, control: str = "label") -> list[dict[str, Any]]:
+    return [
+        {
+            "from_name": control,
+            "to_name": "text",
+            "type": "choices",
+            "value": {"choices": [choice]},
+        }
+    ]
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """Label Studio for the session, with nothing but its administrator in it."""
+    program = ensure_environment(FOLDER)
+    server = LabelStudioServer(
+        program, tmp_path_factory.mktemp("studio"), free_port("127.0.0.1", 8095), ADMIN
+    )
+    with Processes() as processes:
+        server.start(processes)
+        key = server.personal_access_token(ADMIN)
+        yield Studio(server, key, LabelStudioClient(server.url, key))
+
+
+@dataclass
+class Running:
+    """The service, running as a user runs it."""
+
+    service: Service
+    environment: dict[str, str]
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def running(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Web application and worker as processes of their own, beside Label Studio."""
+    folder = tmp_path_factory.mktemp("s")
+    port = free_port("127.0.0.1", 9095)
+    values = {
+        "LABEL_STUDIO_URL": studio.url,
+        "LABEL_STUDIO_API_KEY": studio.api_key,
+        "PORT": str(port),
+        "WEBHOOK_SECRET": "a-shared-secret",
+        "CROWDLAB_RECONCILE_SECONDS": "5",
+        "CROWDLAB_RECOMPUTE_DELAY_SECONDS": "2",
+        "CROWDLAB_DATA_DIR": str(folder),
+    }
+    settings = load_settings(
+        label_studio_url=studio.url,
+        label_studio_api_key=studio.api_key,
+        port=port,
+        webhook_secret="a-shared-secret",
+        data_dir=folder,
+    )
+    with RedisConnection(settings) as connection, Processes() as processes:
+        environment = {**os.environ, **values, "REDIS_URL": connection.url}
+        processes.start("worker", own_command("worker"), environment, folder / "worker.log")
+        processes.start("web", own_command("web"), environment, folder / "web.log")
+        wait_for(lambda: _is_up(settings.public_url), 60)
+        yield Running(Service(settings, connection.redis), environment, folder)
+
+
+def _is_up(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=2).is_success
+    except httpx.HTTPError:
+        return False
