@@ -65,7 +65,8 @@ def annotator_stats(
         },
         index=pd.Index(labels.annotator_ids, name="annotator"),
     )
-    return frame.iloc[np.lexsort((agreement, quality))]
+    worst_first: pd.DataFrame = frame.iloc[np.lexsort((agreement, quality))]
+    return worst_first
 
 
 def annotator_quality(
@@ -147,4 +148,6 @@ def worst_class(
 
 def _ratio(part: AnyArray, whole: IntArray) -> FloatArray:
     """Divide, with NaN where there is nothing to divide by."""
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    ratio = np.full(len(whole), np.nan)
+    np.divide(part, whole, out=ratio, where=whole > 0)
+    return ratio

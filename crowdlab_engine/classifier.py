@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
+from sklearn.base import clone
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import has_fit_parameter
 
 from crowdlab_engine._random import RandomState, random_generator
-from crowdlab_engine._typing import FloatArray
+from crowdlab_engine._typing import BoolArray, FloatArray, IntArray
 
 MIN_LABELLED_TASKS = 10
 """Fewer labelled tasks than this do not make a classifier."""
@@ -95,17 +102,151 @@ def out_of_sample_pred_probs(
     fold = _deal_folds(codes, is_labelled, group, n_splits, generator)
 
     num_folds = int(fold.max()) + 1
-    has_fold = fold >= 0
+    without_fold = np.flatnonzero(fold < 0)
     pred_probs = np.zeros((num_tasks, num_classes))
     for held_out in range(num_folds):
         train = np.flatnonzero(is_labelled & (fold != held_out))
-        fitted = _fit(
-            classifier, matrix[train], codes[train], None if weight is None else weight[train]
+        test = np.flatnonzero(fold == held_out)
+        train_weight = None if weight is None else weight[train]
+        model = _fit(classifier, matrix[train], codes[train], train_weight)
+        pred_probs[test] = _predict(model, matrix[test], num_classes)
+        if without_fold.size:
+            shares = _predict(model, matrix[without_fold], num_classes) / num_folds
+            pred_probs[without_fold] += shares
+    return pred_probs
+
+
+def _check_features(features: Any) -> Any:
+    """Return features as a float array or a CSR matrix, 2-D and finite."""
+    if issparse(features):
+        matrix = features.tocsr()
+        values = matrix.data
+    else:
+        matrix = values = np.asarray(features)
+        if values.dtype.kind != "f":
+            matrix = values = values.astype(np.float64)
+    if matrix.ndim != 2 or matrix.shape[1] == 0:
+        raise ValueError(
+            f"features have shape {matrix.shape}: pass one row per task and at least one column"
         )
-        tested = np.flatnonzero(fold == held_out)
-        pred_probs[tested] = _predict(fitted, matrix[tested], num_classes)
-        if not has_fold.all():
-            pred_probs[~has_fold] += (
-                _predict(fitted, matrix[np.flatnonzero(~has_fold)], num_classes) / num_folds
-            )
+    if not np.isfinite(values).all():
+        raise ValueError("features hold NaN or infinite values: replace them")
+    return matrix
+
+
+def _check_labels(labels: ArrayLike, num_tasks: int, num_classes: int) -> IntArray:
+    codes = np.asarray(labels)
+    if codes.shape != (num_tasks,):
+        raise ValueError(
+            f"labels have shape {codes.shape} but features have {num_tasks} rows: pass one label "
+            "per task, -1 for none"
+        )
+    if codes.size and codes.dtype.kind not in "iu":
+        raise ValueError(f"labels are {codes.dtype}: pass integer class codes, -1 for none")
+    wrong = np.flatnonzero((codes < -1) | (codes >= num_classes))
+    if wrong.size:
+        raise ValueError(
+            f"label {codes[wrong[0]]} of task {wrong[0]} is outside -1..{num_classes - 1}: correct "
+            "it or num_classes"
+        )
+    return codes.astype(np.int64)
+
+
+def _check_weights(sample_weight: ArrayLike, is_labelled: BoolArray) -> FloatArray:
+    """Return the weights, scaled to mean 1 over labelled tasks; 0 for the others."""
+    given = np.asarray(sample_weight, dtype=np.float64)
+    if given.shape != is_labelled.shape:
+        raise ValueError(
+            f"sample_weight has shape {given.shape} but features have {len(is_labelled)} rows: "
+            "pass one weight per task"
+        )
+    weight = np.where(is_labelled, given, 0.0)
+    wrong = np.flatnonzero(~np.isfinite(weight) | (weight < 0))
+    if wrong.size:
+        raise ValueError(
+            f"sample_weight of task {wrong[0]} is {weight[wrong[0]]}: it must be a finite number "
+            "from 0"
+        )
+    total = weight.sum()
+    return weight * (np.count_nonzero(is_labelled) / total) if total > 0 else weight
+
+
+def _group_codes(groups: ArrayLike | None, num_tasks: int) -> IntArray:
+    """Return a code for the group of each task, shape (N,)."""
+    if groups is None:
+        return np.arange(num_tasks)
+    values = np.asarray(groups)
+    if values.shape != (num_tasks,):
+        raise ValueError(
+            f"groups have shape {values.shape} but features have {num_tasks} rows: pass one group "
+            "per task"
+        )
+    codes: IntArray = np.unique(values, return_inverse=True)[1]
+    return codes
+
+
+def _deal_folds(
+    codes: IntArray,
+    is_labelled: BoolArray,
+    group: IntArray,
+    n_splits: int,
+    generator: np.random.RandomState,
+) -> IntArray:
+    """Return the fold of each task, shape (N,); -1 for groups without a label.
+
+    The shuffled groups of each class are dealt out in turn, so that folds differ by at most
+    one group, in total and per class, and every class of two groups is in two folds: no
+    classifier is trained on a single class.
+    """
+    labelled = np.flatnonzero(is_labelled)
+    if len(labelled) < MIN_LABELLED_TASKS:
+        raise NotEnoughLabels(
+            f"{len(labelled)} tasks have a label, a classifier needs {MIN_LABELLED_TASKS}"
+        )
+    labelled_groups, first = np.unique(group[labelled], return_index=True)
+    stratum = codes[labelled[first]]
+    num_usable = int(np.count_nonzero(np.bincount(stratum) >= 2))
+    if num_usable < 2:
+        raise NotEnoughLabels(
+            f"{num_usable} classes have labels on two different tasks, a classifier needs 2"
+        )
+    shuffled = generator.permutation(len(labelled_groups))
+    by_class = shuffled[np.argsort(stratum[shuffled], kind="stable")]
+    fold_of_group = np.full(group.max() + 1, -1)
+    fold_of_group[labelled_groups[by_class]] = np.arange(len(by_class)) % n_splits
+    return fold_of_group[group]
+
+
+def _default_classifier(*, is_sparse: bool) -> Pipeline:
+    scaler = TfidfTransformer() if is_sparse else StandardScaler()
+    return make_pipeline(scaler, LogisticRegression(max_iter=1000))
+
+
+def _fit(classifier: Any, features: Any, codes: IntArray, weight: FloatArray | None) -> Any:
+    """Fit a clone, silently: a classifier that has not converged is still out of sample."""
+    model = clone(classifier)
+    weights = {} if weight is None else {_weight_parameter(model): weight}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return model.fit(features, codes, **weights)
+
+
+def _weight_parameter(classifier: Any) -> str:
+    """Name of the argument of `fit` that takes sample weights."""
+    last = classifier.steps[-1][1] if isinstance(classifier, Pipeline) else classifier
+    if not has_fit_parameter(last, "sample_weight"):
+        raise ValueError(
+            f"{type(last).__name__} does not take sample weights: pass sample_weight=None or "
+            "another classifier"
+        )
+    if last is classifier:
+        return "sample_weight"
+    return f"{classifier.steps[-1][0]}__sample_weight"
+
+
+def _predict(model: Any, features: Any, num_classes: int) -> FloatArray:
+    """Predict probabilities of all classes, 0 for those the model has not seen."""
+    pred_probs = np.zeros((features.shape[0], num_classes))
+    pred_probs[:, model.classes_] = model.predict_proba(features)
     return pred_probs

@@ -78,8 +78,7 @@ def weights(statistics: Statistics) -> Weights:
             agreement=1.0,
             disagreement=0.0,
         )
-    sizes = np.arange(2, num_annotators + 1)
-    agreement = float((statistics.consensus_votes[2:] / sizes).sum()) / num_shared
+    agreement = statistics.agreement / num_shared
     other_classes = len(statistics.consensus_counts) - 1
     baseline_errors = num_shared - int(statistics.consensus_counts.max())
     baseline = max(MIN_WEIGHT, baseline_errors / num_shared)

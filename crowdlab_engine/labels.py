@@ -261,7 +261,7 @@ class MultiannotatorLabels:
         return np.cumsum(self.num_annotations) - self.num_annotations
 
     def slots(self) -> Iterator[tuple[IntArray, IntArray]]:
-        """Walk over the first label of every task, then the second of every task, …
+        """Walk over the first label of every task, then the second of every task, and so on.
 
         Within a task the labels come in ascending order of annotators. This is how sums
         over the labels of a task are added up in a fixed order, all tasks at once.

@@ -137,4 +137,5 @@ def _voters_agreement(
         weights=agreement[labels.annotator[voted]],
         minlength=len(tasks) * labels.num_classes,
     ).reshape(len(tasks), labels.num_classes)
-    return sums / counts[tasks].max(axis=1, keepdims=True)
+    mean: FloatArray = sums / counts[tasks].max(axis=1, keepdims=True)
+    return mean

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from crowdlab_engine._typing import AnyArray, BoolArray, FloatArray
+from crowdlab_engine._typing import AnyArray, FloatArray
 from crowdlab_engine.labels import MultiannotatorLabels
 
 ROUNDING = 1e-6
@@ -68,7 +68,11 @@ def check_pred_probs(
 
 
 def _refuse_rows(
-    is_wrong: BoolArray, probs: AnyArray, labels: MultiannotatorLabels, fault: str, remedy: str
+    is_wrong: AnyArray | np.bool_,
+    probs: AnyArray,
+    labels: MultiannotatorLabels,
+    fault: str,
+    remedy: str,
 ) -> None:
     rows = np.flatnonzero(is_wrong)
     if rows.size:

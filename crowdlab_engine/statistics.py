@@ -1,15 +1,15 @@
 """The sums over tasks that CROWDLAB's weights are ratios of.
 
-They are integers, so that blocks of tasks add up to the whole, and subtract from it,
-exactly and in any order: a data set in one block, streamed in many, spread over a
-cluster, or changed one annotation at a time has the same statistics to the last bit.
+Blocks of tasks add up to the whole, and subtract from it, in any order: the same sums
+serve a data set in one block, streamed in many, spread over a cluster, or changed one
+annotation at a time. All are integers, hence exact, except one, which is exact to rounding.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from operator import add, sub
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,10 +37,10 @@ class Statistics:
         Tasks with a label and pred_probs.
     model_errors : int
         Shared tasks whose largest of pred_probs is not the consensus.
+    agreement : float
+        Sum over shared tasks of the share of labels that equal the consensus.
     consensus_counts : ndarray of int64, shape (K,)
         Shared tasks whose consensus is each class.
-    consensus_votes : ndarray of int64, shape (M + 1,)
-        Votes for the consensus in all shared tasks of n labels, for n = 0 … M.
     labels_given : ndarray of int64, shape (M,)
         Labels of each annotator.
     labels_agreeing : ndarray of int64, shape (M,)
@@ -56,8 +56,8 @@ class Statistics:
     num_tasks: int
     num_predicted: int
     model_errors: int
+    agreement: float
     consensus_counts: IntArray
-    consensus_votes: IntArray
     labels_given: IntArray
     labels_agreeing: IntArray
     shared_given: IntArray
@@ -99,12 +99,11 @@ class Statistics:
                 "blocks have {} annotators and {} classes, and {} and {}: build them from the "
                 "same vocabularies".format(*ours, *theirs)
             )
-        return Statistics(
-            *(
-                operation(getattr(self, field.name), getattr(other, field.name))
-                for field in fields(self)
-            )
-        )
+        sums: dict[str, Any] = {
+            field.name: operation(getattr(self, field.name), getattr(other, field.name))
+            for field in fields(self)
+        }
+        return Statistics(**sums)
 
     @property
     def _vocabulary_sizes(self) -> tuple[int, int]:
@@ -149,8 +148,9 @@ def statistics(
         num_tasks=num_tasks,
         num_predicted=0 if pred_probs is None else num_tasks,
         model_errors=int(np.count_nonzero(is_model_error & is_shared)),
+        # Added up over tasks as they come: exact ties of the posterior hang on the last bit.
+        agreement=float((votes[is_shared] / task_size[is_shared]).sum()),
         consensus_counts=np.bincount(consensus[is_shared], minlength=labels.num_classes),
-        consensus_votes=_sums(task_size[is_shared], votes[is_shared], num_annotators + 1),
         labels_given=by_annotator(np.ones_like(agrees)),
         labels_agreeing=by_annotator(agrees),
         shared_given=by_annotator(in_shared),

@@ -298,8 +298,12 @@ class LabelStudioClient:
         backend: JSON = self._request("POST", "api/ml/", body={"project": project_id, **body})
         return backend
 
-    def update_ml_backend(self, backend_id: int, body: JSON) -> JSON:
-        """Change a connected ML backend. Label Studio 1.23 fails unless `url` is given."""
+    def update_ml_backend(self, backend_id: int, project_id: int, body: JSON) -> JSON:
+        """Change a connected ML backend; `body` must hold its `url`.
+
+        Label Studio 1.23 answers 500 unless both the url and the project are sent.
+        """
+        body = {"project": project_id, **body}
         backend: JSON = self._request("PATCH", f"api/ml/{backend_id}", body=body, retry=True)
         return backend
 

@@ -70,7 +70,7 @@ def connect_backend(client: LabelStudioClient, project_id: int, settings: Settin
     present = [one for one in client.ml_backends(project_id) if _same(one["url"], url)]
     try:
         if present:
-            client.update_ml_backend(present[0]["id"], body)
+            client.update_ml_backend(present[0]["id"], project_id, body)
         else:
             client.create_ml_backend(project_id, body)
     except LabelStudioError as error:
