@@ -24,6 +24,7 @@ from rich.table import Table
 
 from backend import __version__
 from backend.errors import CrowdlabError, NothingToComputeError
+from backend.jobs.queue import JobKind
 from backend.service import Service
 from backend.settings import Settings, example_environment, load_settings
 from backend.store.connection import RedisConnection
@@ -134,7 +135,7 @@ def _log_to_terminal(settings: Settings) -> None:
 
 @app.command()
 def start() -> None:
-    """Run everything on this machine: Redis unless REDIS_URL is set, web, one worker."""
+    """Run everything on this machine: Redis unless REDIS_URL is set, web, two workers."""
     from backend.processes import Processes, own_command
     from backend.web.server import check_address
 
@@ -142,9 +143,11 @@ def start() -> None:
     _log_to_terminal(settings)
     _stop_on_sigterm()
     check_address(settings.host, settings.port)
-    with RedisConnection(settings) as connection, Processes() as processes:
+    with RedisConnection(settings, own=True) as connection, Processes() as processes:
         environment = {**os.environ, "REDIS_URL": connection.url}
-        processes.start("worker", own_command("worker"), environment)
+        for kind in JobKind:
+            command = own_command("worker", "--only", kind.value)
+            processes.start(f"{kind.value} worker", command, environment)
         processes.start("web", own_command("web"), environment)
         err.print(f"Crowdlab listens on http://{settings.host}:{settings.port} (Ctrl-C stops it).")
         if not settings.label_studio_api_key.get_secret_value():
@@ -189,14 +192,22 @@ def web() -> None:
 
 @app.command()
 def worker(
+    only: Annotated[
+        JobKind | None, typer.Option(help="Take only jobs of this kind; both by default.")
+    ] = None,
     burst: Annotated[bool, typer.Option("--burst", help="End when no job waits.")] = False,
 ) -> None:
-    """Run one worker alone; start as many as you like."""
+    """Run one worker alone; start as many as you like.
+
+    Jobs of the kind `events` are short: they follow annotations as they are saved. Those of
+    the kind `refresh` sync, train and publish. At least one worker should take only events,
+    so that none of them waits.
+    """
     from backend.jobs.worker import run_worker
 
     with _service() as service:
         _log_to_terminal(service.settings)
-        run_worker(service, burst=burst)
+        run_worker(service, only=only, burst=burst)
 
 
 @app.command()
@@ -267,18 +278,9 @@ def sync(
 def recompute(project: ProjectId, json_output: AsJson = False) -> None:
     """Recompute a project's consensus and qualities, and write back."""
     from backend.jobs import pipeline
-    from backend.jobs.write_back import write_back
 
     with _service() as service, _progress() as progress:
-        store = service.store(project)
-        with store.lock():
-            computed = pipeline.recompute(service, project, progress=progress)
-            written = write_back(
-                store,
-                service.label_studio,
-                amend_limit=service.settings.amend_limit,
-                progress=progress,
-            )
+        computed, written = pipeline.recompute(service, project, progress=progress)
     if json_output:
         _print_json(
             {"project": project, "recompute": asdict(computed), "write_back": asdict(written)}
@@ -295,8 +297,8 @@ def status(json_output: AsJson = False) -> None:
 
     with _service() as service:
         rows = [asdict(one) for one in project_overviews(service)]
-        running = {
-            "workers": service.queue.num_workers(),
+        running: dict[str, Any] = {
+            "workers": {kind.value: service.queue.num_workers(kind) for kind in JobKind},
             "waiting_jobs": service.queue.num_waiting(),
         }
     if json_output:
@@ -325,7 +327,8 @@ def status(json_output: AsJson = False) -> None:
             _escaped(row["last_error"]) or "–",
         )
     out.print(table)
-    out.print(f"{running['workers']} worker(s), {running['waiting_jobs']} job(s) waiting")
+    workers = ", ".join(f"{number} for {kind}" for kind, number in running["workers"].items())
+    out.print(f"Workers: {workers}. Jobs waiting: {running['waiting_jobs']}.", highlight=False)
 
 
 @app.command()

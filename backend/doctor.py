@@ -9,6 +9,7 @@ from typing import TypeVar
 import httpx
 
 from backend.errors import CrowdlabError
+from backend.jobs.queue import JobKind
 from backend.label_studio.client import LabelStudioClient
 from backend.service import Service
 from backend.settings import SECRET_HEADER, Settings
@@ -52,7 +53,7 @@ def examine(settings: Settings) -> list[Finding]:
         service = Service(settings, connection.redis)
         version = connection.redis.info("server")["redis_version"]
         findings.append(Finding.ok("Redis", f"release {version} answers"))
-        findings.append(_workers_of(service))
+        findings += _workers_of(service)
         for project_id in service.projects():
             if client is not None:
                 findings += _project(service, client, project_id)
@@ -105,15 +106,15 @@ def _web_of(settings: Settings) -> Finding:
     return Finding.ok("Web application", f"answers at {url}")
 
 
-def _workers_of(service: Service) -> Finding:
-    running, waiting = service.queue.num_workers(), service.queue.num_waiting()
-    if not running:
-        return Finding.fault(
-            "Workers",
-            f"none is running, {waiting} job(s) wait",
-            "Run `crowdlab start` or `crowdlab worker`.",
-        )
-    return Finding.ok("Workers", f"{running} running, {waiting} job(s) waiting")
+def _workers_of(service: Service) -> Iterator[Finding]:
+    for kind in JobKind:
+        subject = f"Workers for {kind.value}"
+        if running := service.queue.num_workers(kind):
+            yield Finding.ok(subject, f"{running} running")
+        else:
+            waiting = service.queue.num_waiting()
+            remedy = "Run `crowdlab start`, or `crowdlab worker`."
+            yield Finding.fault(subject, f"none is running, {waiting} job(s) wait", remedy)
 
 
 def _project(service: Service, client: LabelStudioClient, project_id: int) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from backend.errors import CrowdlabError
 
 log = logging.getLogger(__name__)
 
-_STOP_SECONDS = 20.0
+_STOP_SECONDS = 8.0
 _LONG_ENOUGH_SECONDS = 10.0
 _MAX_QUICK_DEATHS = 3
 

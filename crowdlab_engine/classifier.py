@@ -65,7 +65,7 @@ def out_of_sample_pred_probs(
         Number of folds; fewer if there are fewer groups with labels.
     classifier : scikit-learn classifier, optional
         With `predict_proba`; cloned, never fitted itself. Default: logistic regression,
-        on standardised features if dense, on tf-idf of counts if sparse.
+        on standardised features if dense (strongly regularised), on tf-idf of counts if sparse.
     random_state : int or numpy.random.RandomState, default 0
         How tasks are dealt to folds.
 
@@ -153,7 +153,7 @@ def _check_labels(labels: ArrayLike, num_tasks: int, num_classes: int) -> IntArr
 
 
 def _check_weights(sample_weight: ArrayLike, is_labelled: BoolArray) -> FloatArray:
-    """Return the weights, scaled to mean 1 over labelled tasks; 0 for the others."""
+    """Return the weights, scaled to mean 1 where they count; 0 for tasks without a label."""
     given = np.asarray(sample_weight, dtype=np.float64)
     if given.shape != is_labelled.shape:
         raise ValueError(
@@ -167,8 +167,8 @@ def _check_weights(sample_weight: ArrayLike, is_labelled: BoolArray) -> FloatArr
             f"sample_weight of task {wrong[0]} is {weight[wrong[0]]}: it must be a finite number "
             "from 0"
         )
-    total = weight.sum()
-    return weight * (np.count_nonzero(is_labelled) / total) if total > 0 else weight
+    num_positive = np.count_nonzero(weight)
+    return weight * (num_positive / weight.sum()) if num_positive else weight
 
 
 def _group_codes(groups: ArrayLike | None, num_tasks: int) -> IntArray:
@@ -218,8 +218,10 @@ def _deal_folds(
 
 
 def _default_classifier(*, is_sparse: bool) -> Pipeline:
-    scaler = TfidfTransformer() if is_sparse else StandardScaler()
-    return make_pipeline(scaler, LogisticRegression(max_iter=1000))
+    if is_sparse:
+        return make_pipeline(TfidfTransformer(), LogisticRegression(max_iter=1000))
+    # The labels to learn are a crowd's: a weakly regularised model would learn its errors.
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.02, max_iter=1000))
 
 
 def _fit(classifier: Any, features: Any, codes: IntArray, weight: FloatArray | None) -> Any:

@@ -311,6 +311,11 @@ class MultiannotatorLabels:
         )
 
 
+def shown(values: AnyArray, position: int) -> str:
+    """Return one value as an error message shows it: as Python's own, not NumPy's."""
+    return repr(values[position : position + 1].tolist()[0])
+
+
 def _as_codes(name: str, values: ArrayLike) -> IntArray:
     """Return codes as int64, or say which value is not a whole number."""
     codes = np.asarray(values)
@@ -320,7 +325,7 @@ def _as_codes(name: str, values: ArrayLike) -> IntArray:
         return np.empty(0, dtype=np.int64)
     if codes.dtype.kind not in "iuf":
         raise ValueError(
-            f"{name} holds {codes.dtype} values such as {codes[0]!r}, not integer codes: use "
+            f"{name} holds {codes.dtype} values such as {shown(codes, 0)}, not integer codes: use "
             "from_long for identifiers of other types"
         )
     wrong = np.flatnonzero(~np.isfinite(codes) | (codes != np.trunc(codes)))
@@ -358,7 +363,8 @@ def _vocabulary(
         repeated = np.flatnonzero(pd.Index(vocabulary).duplicated())
         if repeated.size:
             raise ValueError(
-                f"{values_name} holds {vocabulary[repeated[0]]!r} twice: every value needs one code"
+                f"{values_name} holds {shown(vocabulary, repeated[0])} twice: "
+                "every value needs one code"
             )
     wrong = np.flatnonzero((codes < 0) | (codes >= len(vocabulary)))
     if wrong.size:
@@ -379,8 +385,8 @@ def _check_no_duplicates(cells: IntArray, task_ids: AnyArray, annotator_ids: Any
     if repeated.size:
         task, annotator = divmod(int(cells[repeated[0]]), len(annotator_ids))
         raise ValueError(
-            f"annotator {annotator_ids[annotator]!r} labelled task {task_ids[task]!r} more than "
-            "once: keep one label for each (task, annotator)"
+            f"annotator {shown(annotator_ids, annotator)} labelled task {shown(task_ids, task)} "
+            "more than once: keep one label for each (task, annotator)"
         )
 
 
@@ -399,7 +405,7 @@ def _label_codes(labels: pd.Series[Any], classes: ArrayLike | None) -> tuple[Int
     unknown = np.flatnonzero(codes < 0)
     if unknown.size:
         raise ValueError(
-            f"label {labels.iloc[unknown[0]]!r} is not among the classes "
+            f"label {shown(labels.to_numpy(), unknown[0])} is not among the classes "
             f"{vocabulary.tolist()}: add it to classes or drop the label"
         )
     return codes.astype(np.int64, copy=False), vocabulary

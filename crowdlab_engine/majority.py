@@ -83,8 +83,9 @@ def majority_vote(
         return np.full(labels.num_tasks, NO_CONSENSUS, dtype=np.int64)
 
     counts = vote_counts(labels)
+    has_label = labels.num_annotations > 0
     candidates = counts == counts.max(axis=1, keepdims=True)
-    is_clear = candidates.sum(axis=1) == 1
+    is_clear = (candidates.sum(axis=1) == 1) & has_label
     winner = np.where(is_clear, counts.argmax(axis=1), NO_CONSENSUS)
     clear_winner = winner.copy()
 
@@ -96,7 +97,7 @@ def majority_vote(
     if is_clear[labels.task].any():
         rules.append(lambda tasks: _voters_agreement(labels, counts, clear_winner, tasks))
 
-    tied = np.flatnonzero(~is_clear & (labels.num_annotations > 0))
+    tied = np.flatnonzero(~is_clear & has_label)
     candidates = candidates[tied]
     for rule in rules:
         if not tied.size:

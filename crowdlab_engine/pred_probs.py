@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from crowdlab_engine._typing import AnyArray, FloatArray
-from crowdlab_engine.labels import MultiannotatorLabels
+from crowdlab_engine.labels import MultiannotatorLabels, shown
 
 ROUNDING = 1e-6
 """How far outside [0, 1] a probability may be, as float32 softmax leaves it."""
@@ -78,6 +78,6 @@ def _refuse_rows(
     if rows.size:
         row = rows[0]
         raise ValueError(
-            f"pred_probs of row {row} (task {labels.task_ids[row]!r}) {fault}: "
+            f"pred_probs of row {row} (task {shown(labels.task_ids, row)}) {fault}: "
             f"{np.array2string(probs[row], precision=6, threshold=10)}; {remedy}"
         )

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from backend.service import Service
-from backend.settings import Settings, load_settings
+from backend.settings import Settings, environment_name, load_settings
 from backend.store.embedded import EmbeddedRedis
 from backend.store.project import ProjectStore
 
@@ -44,8 +44,8 @@ def store(redis: Redis) -> ProjectStore:
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep the developer's environment and .env file out of the tests."""
-    for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "REDIS_URL", "PORT", "HOST",
-                 "BASIC_AUTH_USER", "BASIC_AUTH_PASS", "WEBHOOK_SECRET", "BACKEND_URL"):  # fmt: skip
+    for field in Settings.model_fields:
+        name = environment_name(field)
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setitem(Settings.model_config, "env_file", None)
     monkeypatch.setenv("CROWDLAB_DATA_DIR", str(tmp_path / "data"))

@@ -26,7 +26,8 @@ from backend.demo.label_studio_server import (
 from backend.demo.scenario import Scenario, dataset_scenario, digits_scenario
 from backend.errors import ProjectNotFoundError
 from backend.jobs import pipeline
-from backend.jobs.recompute import counted_labels
+from backend.jobs.labels import counted_labels, engine_labels
+from backend.jobs.queue import JobKind
 from backend.label_studio.project_setup import connect_backend, set_up_tab
 from backend.overview import leaderboards, most_doubtful
 from backend.processes import Processes, own_command
@@ -35,7 +36,7 @@ from backend.service import Service
 from backend.settings import Settings, load_settings
 from backend.store.connection import RedisConnection
 from backend.web.server import free_port
-from crowdlab_engine import MultiannotatorLabels, majority_vote
+from crowdlab_engine import majority_vote
 
 JSON = dict[str, Any]
 
@@ -132,7 +133,7 @@ def run_demo(
     state.save(folder)
     admin = Account(_ADMIN, state.password)
     base = load_settings(data_dir=folder, redis_url="", port=state.backend_port)
-    with RedisConnection(base) as connection, Processes() as processes:
+    with RedisConnection(base, own=True) as connection, Processes() as processes:
         server = LabelStudioServer(program, folder / "label-studio", state.label_studio_port, admin)
         server.start(processes, progress)
         state.api_key = state.api_key or server.personal_access_token(admin)
@@ -255,7 +256,9 @@ def _start_service(processes: Processes, settings: Settings, folder: Path) -> No
         "WEBHOOK_SECRET": settings.webhook_secret.get_secret_value(),
         "BASIC_AUTH_USER": "",
     }
-    processes.start("worker", own_command("worker"), environment, folder / "worker.log")
+    for kind in JobKind:
+        command = own_command("worker", "--only", kind.value)
+        processes.start(f"{kind.value} worker", command, environment, folder / "worker.log")
     processes.start("web", own_command("web"), environment, folder / "web.log")
 
 
@@ -279,13 +282,7 @@ def _result(service: Service, scenario: Scenario, state: DemoState, url: str, ta
     assert info is not None
     tasks = store.tasks.read()["task"]
     counted = counted_labels(store.annotations(len(info.questions)).read(), 0)
-    labels = MultiannotatorLabels.from_codes(
-        np.searchsorted(tasks, counted["task"]),
-        np.unique(counted["annotator"], return_inverse=True)[1],
-        counted["codes"][:, 0].astype(np.int64),
-        num_tasks=len(tasks),
-        num_classes=len(scenario.classes),
-    )
+    labels = engine_labels(tasks, counted, 0, info.questions[0])
     truth = np.asarray([state.truth.get(str(task), -1) for task in tasks.tolist()])
     vote = majority_vote(labels)
     rows = store.consensus(len(info.questions)).read()

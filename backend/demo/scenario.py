@@ -93,7 +93,7 @@ def digits_scenario(seed: int = 7) -> Scenario:
             seconds = round(float(random.lognormal(1.6, 0.5)), 2)
             labels.append(Label(task, annotator, label, seconds))
     expert = random.choice(order[_NUM_UNLABELED:], _NUM_GROUND_TRUTH, replace=False)
-    choices = "".join(f'<Choice value="{digit}"/>' for digit in range(10))
+    choices = "".join(f'<Choice value="{digit}" hotkey="{digit}"/>' for digit in range(10))
     return Scenario(
         title="Handwritten digits (Crowdlab demo)",
         label_config=(

@@ -9,10 +9,12 @@ from backend.errors import LabelStudioError, NothingToComputeError, SettingsErro
 from backend.jobs.events import EventsReport, apply_events
 from backend.jobs.recompute import RecomputeReport, recompute_project
 from backend.jobs.sync import SyncReport, sync_project
+from backend.jobs.train import TrainedClassifiers, train_classifiers
 from backend.jobs.write_back import WriteBackReport, write_back
 from backend.label_studio.client import LabelStudioClient
 from backend.progress import Progress, silent
 from backend.service import Service
+from backend.store.project import ProjectStore
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +29,13 @@ class RefreshReport:
 
 
 def refresh(
-    service: Service, project_id: int, *, full_sync: bool = False, progress: Progress = silent
+    service: Service,
+    project_id: int,
+    *,
+    full_sync: bool = False,
+    progress: Progress = silent,
 ) -> RefreshReport:
-    """Sync, recompute in full and write back one project.
+    """Sync, recompute with new classifiers and write back one project.
 
     Raises
     ------
@@ -45,26 +51,37 @@ def refresh(
             page_size=service.settings.page_size,
             progress=progress,
         )
-        recomputed = recompute(service, project_id, progress=progress)
+    recomputed, written = recompute(service, project_id, progress=progress)
+    return RefreshReport(synced, recomputed, written)
+
+
+def recompute(
+    service: Service, project_id: int, *, progress: Progress = silent
+) -> tuple[RecomputeReport, WriteBackReport]:
+    """Train classifiers if labels changed, recompute one project and write back.
+
+    Training does not hold the project's lock, so that annotations saved meanwhile are
+    followed at once.
+    """
+    store = service.store(project_id)
+    trained = train_classifiers(store, folds=service.settings.folds, progress=progress)
+    with store.lock():
+        recomputed = _recompute_or_withdraw(service, store, trained)
         written = write_back(
             store,
             service.label_studio,
             amend_limit=service.settings.amend_limit,
             progress=progress,
         )
-    return RefreshReport(synced, recomputed, written)
+    return recomputed, written
 
 
-def recompute(
-    service: Service, project_id: int, *, full: bool = True, progress: Progress = silent
+def _recompute_or_withdraw(
+    service: Service, store: ProjectStore, trained: TrainedClassifiers | None = None
 ) -> RecomputeReport:
-    """Recompute one project; if nothing is left to compute, withdraw what was published.
-
-    The caller holds the project's lock.
-    """
-    store = service.store(project_id)
+    """Recompute; if nothing is left to compute, withdraw what was published."""
     try:
-        return recompute_project(store, full=full, folds=service.settings.folds, progress=progress)
+        return recompute_project(store, trained)
     except NothingToComputeError:
         if store.read_publication() is not None:
             write_back(store, service.label_studio)
@@ -99,7 +116,7 @@ def _follow(
     """Bring changed labels into consensus and predictions, as far as that goes at once."""
     store = service.store(project_id)
     try:
-        recompute(service, project_id, full=False)
+        _recompute_or_withdraw(service, store)
         if client is not None:
             write_back(
                 store, client, amend_limit=service.settings.amend_limit, only=report.sync.tasks

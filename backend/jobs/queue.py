@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from redis import Redis
@@ -13,7 +15,15 @@ from rq.worker import Worker
 
 from backend.store.project import ProjectStore
 
-QUEUE_NAME = "crowdlab"
+
+class JobKind(StrEnum):
+    """Kinds of jobs, each with a queue of its own."""
+
+    EVENTS = "events"
+    """Short: follow what annotators save."""
+    REFRESH = "refresh"
+    """Long: sync, train, recompute, publish."""
+
 
 _APPLY_EVENTS = "backend.jobs.run.apply_events_job"
 _REFRESH = "backend.jobs.run.refresh_job"
@@ -37,28 +47,35 @@ class JobQueue:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self.rq = Queue(
-            QUEUE_NAME,
-            connection=redis,
-            serializer=JSONSerializer,
-            default_timeout=_JOB_SECONDS,
-        )
+        self._queues = {
+            kind: Queue(
+                f"crowdlab-{kind.value}",
+                connection=redis,
+                serializer=JSONSerializer,
+                default_timeout=_JOB_SECONDS,
+            )
+            for kind in JobKind
+        }
+
+    def queues(self, only: JobKind | None = None) -> Sequence[Queue]:
+        """RQ's queues, the more urgent first."""
+        return [queue for kind, queue in self._queues.items() if only in (None, kind)]
 
     def apply_events(self, project_id: int) -> None:
         """Ask for the project's inbox to be applied."""
         if self._is_first("events", project_id, _LOST_AFTER_SECONDS):
-            self._enqueue(_APPLY_EVENTS, project_id)
+            self._enqueue(JobKind.EVENTS, _APPLY_EVENTS, project_id)
 
     def refresh(self, project_id: int, *, full_sync: bool = False, delay: float = 0) -> None:
         """Ask for sync, full recompute and write-back of the project, after `delay` seconds."""
         kind = "full_refresh" if full_sync else "refresh"
         if self._is_first(kind, project_id, int(delay) + _LOST_AFTER_SECONDS):
-            self._enqueue(_REFRESH, project_id, full_sync, delay=delay)
+            self._enqueue(JobKind.REFRESH, _REFRESH, project_id, full_sync, delay=delay)
 
     def reconcile(self, every: int) -> None:
         """Make sure that the next look for changes is scheduled, one per `every` seconds."""
         slot = int(time.time() // every) + 1
-        self.rq.enqueue_at(
+        self._queues[JobKind.REFRESH].enqueue_at(
             datetime.fromtimestamp(slot * every, tz=UTC),
             _RECONCILE,
             job_id=f"reconcile-{slot}",
@@ -69,17 +86,18 @@ class JobQueue:
     def _is_first(self, kind: str, project_id: int, seconds: int) -> bool:
         return ProjectStore(self._redis, project_id).mark_scheduled(kind, seconds)
 
-    def _enqueue(self, function: str, *arguments: Any, delay: float = 0) -> None:
+    def _enqueue(self, kind: JobKind, function: str, *arguments: Any, delay: float = 0) -> None:
         options: dict[str, Any] = {"result_ttl": 3600, "failure_ttl": 7 * 86_400}
+        queue = self._queues[kind]
         if delay:
-            self.rq.enqueue_in(timedelta(seconds=delay), function, *arguments, **options)
+            queue.enqueue_in(timedelta(seconds=delay), function, *arguments, **options)
         else:
-            self.rq.enqueue(function, *arguments, **options)
+            queue.enqueue(function, *arguments, **options)
 
-    def num_workers(self) -> int:
-        """Number of workers that listen."""
-        return Worker.count(queue=self.rq)
+    def num_workers(self, kind: JobKind) -> int:
+        """Number of workers that take jobs of this kind."""
+        return Worker.count(queue=self._queues[kind])
 
     def num_waiting(self) -> int:
         """Number of jobs that wait for a worker."""
-        return self.rq.count
+        return sum(queue.count for queue in self._queues.values())

@@ -9,21 +9,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
-import crowdlab_engine
 from backend.errors import NothingToComputeError
+from backend.jobs.labels import counted_labels, engine_labels
+from backend.jobs.train import TrainedClassifiers
 from backend.label_studio.controls import NO_LABEL, Question
-from backend.progress import Progress, silent
 from backend.store.arrays import Arrays
-from backend.store.project import JSON, ProjectInfo, ProjectStore, QuestionSummary, Summary
+from backend.store.project import JSON, ProjectStore, QuestionSummary, Summary
 from backend.store.tables import select
 from crowdlab_engine import (
     Crowdlab,
-    MultiannotatorLabels,
-    NotEnoughLabels,
-    majority_vote,
-    out_of_sample_pred_probs,
 )
 
 log = logging.getLogger(__name__)
@@ -55,16 +50,16 @@ class RecomputeReport:
 
 
 def recompute_project(
-    store: ProjectStore,
-    *,
-    full: bool = True,
-    folds: int = 5,
-    progress: Progress = silent,
+    store: ProjectStore, trained: TrainedClassifiers | None = None
 ) -> RecomputeReport:
-    """Recompute every task's consensus and all qualities.
+    """Recompute every task's consensus and all qualities; it takes milliseconds.
 
-    A full recompute trains the classifier anew; otherwise its stored out-of-sample
-    `pred_probs` are used, which takes milliseconds. The caller holds the project's lock.
+    The caller holds the project's lock.
+
+    Parameters
+    ----------
+    trained
+        New classifiers; None uses the stored out-of-sample `pred_probs`.
 
     Raises
     ------
@@ -77,41 +72,42 @@ def recompute_project(
             f"Project {store.project_id} is not known yet.",
             f"Run `crowdlab connect {store.project_id}` first.",
         )
-    recipe = f"crowdlab_engine={crowdlab_engine.__version__} folds={folds}"
     num_questions = len(info.questions)
+    if trained and tuple(one.question for one in trained.questions) != info.questions:
+        trained = None  # the labeling config changed while they were trained
     old = store.consensus(num_questions).read()
     last = store.read_summary()
-    if (
-        last is not None
-        and last.data_version == info.data_version
-        and (last.is_full or not full)
-        and last.recipe == recipe
-    ):
+    if trained is None and last is not None and last.data_version == info.data_version:
         return RecomputeReport(num_tasks=len(old["task"]), is_skipped=True)
-    tasks = store.tasks.read()
+    tasks = store.tasks.read()["task"]
     annotations = store.annotations(num_questions).read()
-    features = _Features(store, info, tasks) if full else None
     answers = []
     for number, question in enumerate(info.questions):
-        progress(f"Computing {question.name}", number, num_questions)
-        answers.append(
-            _Answer.compute(store, number, question, tasks["task"], annotations, features, folds)
+        pred_probs, classifier = (
+            (
+                _pred_probs_of(trained.questions[number].rows(), question, tasks),
+                trained.questions[number].description,
+            )
+            if trained
+            else _stored_pred_probs(store, number, question, tasks)
         )
-    progress("Computing", num_questions, num_questions)
-    if not any(answer.num_labels for answer in answers):
+        answers.append(
+            _Answer.compute(number, question, tasks, annotations, pred_probs, classifier)
+        )
+    if not any(answer.summary.num_labels for answer in answers):
         with store.transaction() as pipe:
             store.stage_forget_results(pipe)
         raise NothingToComputeError(
             f"Project {store.project_id} ({info.title}) has no label yet: "
-            f"{len(tasks['task']):,} tasks, {len(annotations['task']):,} annotations, none of "
+            f"{len(tasks):,} tasks, {len(annotations['task']):,} annotations, none of "
             "which counts (skipped, empty, or ground truth).",
             "Label some tasks in Label Studio, each by several annotators.",
         )
-    consensus = _consensus_rows(tasks["task"], answers)
+    consensus = _consensus_rows(tasks, answers)
     summary = Summary(
         data_version=info.data_version,
-        is_full=full,
-        recipe=recipe,
+        trained_version=trained.data_version if trained else last.trained_version if last else -1,
+        recipe=trained.recipe if trained else last.recipe if last else "",
         computed_at=time.time(),
         questions=tuple(answer.summary for answer in answers),
     )
@@ -120,53 +116,12 @@ def recompute_project(
         store.label_quality(num_questions).stage_all(
             pipe, _label_quality_rows(annotations, answers)
         )
-        for number, answer in enumerate(answers):
-            if full:
-                table = store.pred_probs(number, len(info.questions[number].classes))
-                table.stage_all(pipe, answer.pred_probs_rows(tasks["task"]))
+        for number, one in enumerate(trained.questions if trained else ()):
+            store.pred_probs(number, len(one.question.classes)).stage_all(pipe, one.rows())
         store.stage_summary(pipe, summary)
     report = _difference(old, consensus)
     log.info("project %s: recompute: %s", store.project_id, report)
     return report
-
-
-def counted_labels(annotations: Arrays, question: int, *, ground_truth: bool = False) -> Arrays:
-    """Annotations whose answer to a question counts, each annotator's newest per task.
-
-    Skipped annotations and open answers are no labels. Ground truth is kept apart from
-    what annotators said; of several ground truths of a task the newest counts.
-    """
-    counts = (
-        (annotations["codes"][:, question] != NO_LABEL)
-        & (annotations["is_cancelled"] == 0)
-        & (annotations["is_ground_truth"] == int(ground_truth))
-    )
-    rows = select(annotations, counts)
-    person = np.zeros(len(rows["task"]), dtype=np.int64) if ground_truth else rows["annotator"]
-    order = np.lexsort((rows["annotation"], rows["updated_at"], person, rows["task"]))
-    task, someone = rows["task"][order], person[order]
-    is_last = np.ones(len(order), dtype=bool)
-    is_last[:-1] = (task[1:] != task[:-1]) | (someone[1:] != someone[:-1])
-    return select(rows, order[is_last])
-
-
-class _Features:
-    """Features and duplicate groups of all tasks, in the order of the tasks table."""
-
-    def __init__(self, store: ProjectStore, info: ProjectInfo, tasks: Arrays) -> None:
-        self.groups: NDArray[Any] = tasks["content"]
-        self.matrix: csr_array | NDArray[np.float64] | None = None
-        if not info.feature_width:
-            return
-        rows = store.features.read()
-        if not len(rows["task"]):
-            return
-        position = np.searchsorted(tasks["task"], rows["task"])
-        matrix = csr_array(
-            (rows["value"].astype(np.float64), (position, rows["index"])),
-            shape=(len(tasks["task"]), info.feature_width),
-        )
-        self.matrix = matrix.toarray() if info.feature_width <= _DENSE_WIDTH else matrix
 
 
 @dataclass(frozen=True)
@@ -181,52 +136,24 @@ class _Answer:
     """Annotations that count."""
     label_quality: NDArray[np.float64]
     """Per counted annotation."""
-    pred_probs: NDArray[np.float64] | None
     summary: QuestionSummary
-
-    @property
-    def num_labels(self) -> int:
-        return self.summary.num_labels
-
-    def pred_probs_rows(self, tasks: NDArray[Any]) -> Arrays:
-        """Rows for the table of pred_probs."""
-        if self.pred_probs is None:
-            num_classes = len(self.summary.classes)
-            return {"task": tasks[:0], "probs": np.empty((0, num_classes))}
-        return {"task": tasks, "probs": self.pred_probs}
 
     @classmethod
     def compute(
         cls,
-        store: ProjectStore,
         number: int,
         question: Question,
         tasks: NDArray[Any],
         annotations: Arrays,
-        features: _Features | None,
-        folds: int,
+        pred_probs: NDArray[np.float64] | None,
+        classifier: str,
     ) -> _Answer:
-        """Compute one question, with a new classifier if there are `features`."""
+        """Compute one question."""
         counted = counted_labels(annotations, number)
         truth = counted_labels(annotations, number, ground_truth=True)
         if not len(counted["task"]):
             return cls._unanswered(question, len(tasks), counted, truth)
-        annotators, annotator = np.unique(counted["annotator"], return_inverse=True)
-        labels = MultiannotatorLabels.from_codes(
-            np.searchsorted(tasks, counted["task"]),
-            annotator,
-            counted["codes"][:, number].astype(np.int64),
-            num_tasks=len(tasks),
-            num_annotators=len(annotators),
-            num_classes=len(question.classes),
-            task_ids=tasks,
-            annotator_ids=annotators,
-            classes=np.asarray(question.classes, dtype=object),
-        )
-        if features is None:
-            pred_probs, classifier = _stored_pred_probs(store, number, question, tasks)
-        else:
-            pred_probs, classifier = _new_pred_probs(labels, features, folds)
+        labels = engine_labels(tasks, counted, number, question)
         fitted = Crowdlab().fit(labels, pred_probs)
         has_label = fitted.num_annotations_ > 0
         consensus = np.where(has_label, fitted.consensus_label_, NO_LABEL)
@@ -257,7 +184,6 @@ class _Answer:
             num_annotations=fitted.num_annotations_,
             counted=counted,
             label_quality=fitted.label_quality_,
-            pred_probs=pred_probs,
             summary=summary,
         )
 
@@ -273,7 +199,6 @@ class _Answer:
             num_annotations=np.zeros(num_tasks, dtype=np.int64),
             counted=counted,
             label_quality=np.empty(0),
-            pred_probs=None,
             summary=QuestionSummary(
                 name=question.name,
                 classes=question.classes,
@@ -290,38 +215,26 @@ class _Answer:
         )
 
 
-def _new_pred_probs(
-    labels: MultiannotatorLabels, features: _Features, folds: int
-) -> tuple[NDArray[np.float64] | None, str]:
-    """Out-of-sample pred_probs of a classifier trained on the majority vote, and its name."""
-    if features.matrix is None:
-        return None, "none: the tasks hold no text or image that can be read"
-    try:
-        pred_probs = out_of_sample_pred_probs(
-            features.matrix,
-            majority_vote(labels),
-            num_classes=labels.num_classes,
-            groups=features.groups,
-            n_splits=folds,
-        )
-    except NotEnoughLabels as reason:
-        return None, f"none: {reason}"
-    return pred_probs, "logistic regression on task features"
-
-
 def _stored_pred_probs(
     store: ProjectStore, number: int, question: Question, tasks: NDArray[Any]
 ) -> tuple[NDArray[np.float64] | None, str]:
-    """Out-of-sample pred_probs of the last full recompute; uniform for tasks since added."""
-    rows = store.pred_probs(number, len(question.classes)).read()
+    """Out-of-sample pred_probs of the last training, and what was trained."""
     last = store.read_summary()
-    name = last.questions[number].classifier if last else "none: not trained yet"
+    rows = store.pred_probs(number, len(question.classes)).read()
+    description = last.questions[number].classifier if last else "none: not trained yet"
+    return _pred_probs_of(rows, question, tasks), description
+
+
+def _pred_probs_of(
+    rows: Arrays, question: Question, tasks: NDArray[Any]
+) -> NDArray[np.float64] | None:
+    """pred_probs of all tasks, uniform for those added since the training."""
     known, position, source = np.intersect1d(tasks, rows["task"], return_indices=True)
     if not len(known):
-        return None, name
+        return None
     pred_probs = np.full((len(tasks), len(question.classes)), 1.0 / len(question.classes))
     pred_probs[position] = rows["probs"][source]
-    return pred_probs, name
+    return pred_probs
 
 
 def _leaderboard(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
 from backend.features.extract import content_hashes, extract, sources_of, width_of
-from backend.label_studio.annotations import Annotation, microseconds_of, read_annotation
+from backend.label_studio.annotations import Annotation, read_annotation
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.controls import Question, parse_config
 from backend.progress import Progress, silent
@@ -25,8 +25,8 @@ from backend.store.tables import select
 log = logging.getLogger(__name__)
 
 _OVERLAP = timedelta(seconds=90)
-"""How far before the cursor an incremental pull begins: clocks and transactions of Label
-Studio are not exact."""
+"""How far before the last sync an incremental pull begins: a change is only seen once its
+transaction has ended, and Label Studio's clock is known to the second."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,12 @@ def sync_project(
         The project asks no question that has a consensus.
     """
     project = client.project(store.project_id)
+    began = round(client.server_time.timestamp() * 1e6)
     known = store.read_info()
     config_changed = known is not None and known.label_config != project["label_config"]
     if full or known is None or config_changed or not known.cursor:
-        return _pull_all(store, client, project, known, page_size, progress)
-    return _pull_changes(store, client, project, known, page_size, progress)
+        return _pull_all(store, client, project, known, began, page_size, progress)
+    return _pull_changes(store, client, project, known, began, page_size, progress)
 
 
 def _pull_all(
@@ -105,6 +106,7 @@ def _pull_all(
     client: LabelStudioClient,
     project: Mapping[str, Any],
     known: ProjectInfo | None,
+    began: int,
     page_size: int,
     progress: Progress,
 ) -> SyncReport:
@@ -133,7 +135,7 @@ def _pull_all(
         label_config=project["label_config"],
         questions=questions,
         feature_width=width_of(sources_of(questions)),
-        cursor=max(pulled.newest, 1),
+        cursor=began,
         synced_at=time.time(),
         data_version=base.data_version + (report.is_change or known is None),
     )
@@ -155,6 +157,7 @@ def _pull_changes(
     client: LabelStudioClient,
     project: Mapping[str, Any],
     known: ProjectInfo,
+    began: int,
     page_size: int,
     progress: Progress,
 ) -> SyncReport:
@@ -180,7 +183,7 @@ def _pull_changes(
     store.touch(
         info,
         title=project["title"],
-        cursor=max(info.cursor, pulled.newest),
+        cursor=began,
         synced_at=time.time(),
     )
     log.info("project %s: sync: %s", store.project_id, report)
@@ -236,8 +239,6 @@ class TaskRows:
         self._contents: list[NDArray[np.uint64]] = []
         self._features: list[csr_array] = []
         self._annotations: list[Annotation] = []
-        self.newest = 0
-        """Newest `updated_at` of a task, microseconds."""
 
     @property
     def task_ids(self) -> NDArray[np.int64]:
@@ -257,7 +258,6 @@ class TaskRows:
         self._features.append(extract(data, self._sources))
         for task in page:
             self._tasks.append(int(task["id"]))
-            self.newest = max(self.newest, microseconds_of(task.get("updated_at")))
             for raw in task.get("annotations") or []:
                 annotation = read_annotation(raw, self._questions, task=int(task["id"]))
                 if annotation is not None:

@@ -7,17 +7,21 @@ import logging
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
+from backend.jobs.queue import JobKind
 from backend.service import Service
 
 log = logging.getLogger(__name__)
 
 
-def run_worker(service: Service, *, burst: bool = False) -> None:
+def run_worker(service: Service, *, only: JobKind | None = None, burst: bool = False) -> None:
     """Run jobs until the process is told to stop, or until none waits if `burst`.
 
     Jobs run in the worker's own process: its connections and access token are ready, so
     that an annotation's consensus follows at once. Any number of workers can run.
     """
     service.queue.reconcile(service.settings.reconcile_seconds)
-    worker = SimpleWorker([service.queue.rq], connection=service.redis, serializer=JSONSerializer)
-    worker.work(burst=burst, with_scheduler=not burst, logging_level=service.settings.log_level)
+    worker = SimpleWorker(
+        service.queue.queues(only), connection=service.redis, serializer=JSONSerializer
+    )
+    level = "DEBUG" if service.settings.log_level == "DEBUG" else "WARNING"
+    worker.work(burst=burst, with_scheduler=not burst, logging_level=level)

@@ -160,11 +160,9 @@ def _publish(
     last = max([_number_of(name) for name in versions], default=0)
     number = max(last, publication.number if publication else 0) + 1
     name = version_name(number)
-    predictions = []
-    for position, task in enumerate(expected["task"].tolist()):
-        result = result_of(info.questions, expected["label"][position])
-        score = float(expected["score"][position])
-        predictions.append({"task": task, "result": result, "score": score, "model_version": name})
+    predictions = [
+        _prediction(info, expected, place, name) for place in range(len(expected["task"]))
+    ]
     validate_predictions(info.label_config, predictions)
     progress(f"Publishing {name}", 0, len(predictions))
     try:
@@ -228,14 +226,13 @@ def _amend(
         place = position.get(task)
         keep = 0
         if place is not None:
-            result = result_of(info.questions, expected["label"][place])
-            score = float(expected["score"][place])
+            prediction = _prediction(info, expected, place, version)
             if present:
-                client.update_prediction(present[0], result, score)
+                client.update_prediction(store.project_id, present[0], prediction)
                 keep = 1
                 changed += 1
             else:
-                client.create_prediction(task, result, score, version)
+                client.create_prediction(store.project_id, prediction)
                 created += 1
         for surplus in present[keep:]:
             client.delete_prediction(surplus)
@@ -255,6 +252,16 @@ def _amend(
     report = WriteBackReport(version, total, created=created, changed=changed, deleted=deleted)
     log.info("project %s: write-back: %s", store.project_id, report)
     return report
+
+
+def _prediction(info: ProjectInfo, expected: Arrays, place: int, version: str) -> JSON:
+    """One prediction in Label Studio's form."""
+    return {
+        "task": int(expected["task"][place]),
+        "result": result_of(info.questions, expected["label"][place]),
+        "score": float(expected["score"][place]),
+        "model_version": version,
+    }
 
 
 def _withdraw(

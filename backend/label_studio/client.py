@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -72,6 +73,8 @@ class LabelStudioClient:
                 f"The token in LABEL_STUDIO_API_KEY is not valid: {_detail_of(error.body)}",
                 HOW_TO_GET_ACCESS,
             ) from None
+        self.server_time = datetime.now(tz=UTC)
+        """Label Studio's clock at its last answer, to the second."""
         # The SDK has no method for several endpoints that are needed here (deletion of a
         # model version, Data Manager queries as JSON), so its transport is used throughout.
         self._http = sdk._client_wrapper.httpx_client
@@ -106,6 +109,8 @@ class LabelStudioClient:
             ) from error
         except ApiError as error:  # raised while the SDK refreshes the access token
             raise self._error_of(error.status_code or 0, error.body, method, path) from None
+        if "date" in response.headers:
+            self.server_time = parsedate_to_datetime(response.headers["date"])
         if response.is_redirect:
             raise LabelStudioUnreachableError(
                 f"{self.url} redirects to {response.headers.get('location', 'elsewhere')}.",
@@ -254,15 +259,17 @@ class LabelStudioClient:
         predictions = self._request("GET", "api/predictions/", params={"task": task_id})
         return sorted(predictions, key=lambda prediction: int(prediction["id"]))
 
-    def create_prediction(self, task_id: int, result: list[JSON], score: float, v: str) -> None:
-        """Add one prediction of model version `v`."""
-        body = {"task": task_id, "result": result, "score": score, "model_version": v}
-        self._request("POST", "api/predictions/", body=body)
+    def create_prediction(self, project_id: int, prediction: JSON) -> None:
+        """Add one prediction: its task, result, score and model version."""
+        self._request("POST", "api/predictions/", body={"project": project_id, **prediction})
 
-    def update_prediction(self, prediction_id: int, result: list[JSON], score: float) -> None:
-        """Change one prediction's result and score."""
-        body = {"result": result, "score": score}
-        self._request("PATCH", f"api/predictions/{prediction_id}/", body=body, retry=True)
+    def update_prediction(self, project_id: int, prediction_id: int, prediction: JSON) -> None:
+        """Change one prediction.
+
+        With its validation on, Label Studio 1.23 refuses a result without the project.
+        """
+        path = f"api/predictions/{prediction_id}/"
+        self._request("PATCH", path, body={"project": project_id, **prediction}, retry=True)
 
     def delete_prediction(self, prediction_id: int) -> None:
         """Delete one prediction."""

@@ -119,6 +119,7 @@ def set_up_tab(client: LabelStudioClient, project_id: int) -> JSON:
         "title": TAB_TITLE,
         "type": "list",
         "target": "tasks",
+        "columnsWidth": {"tasks:predictions_results": 420},
         "hiddenColumns": _hidden_columns(client.columns(project_id)),
         "filters": {
             "conjunction": "and",
@@ -133,7 +134,11 @@ def set_up_tab(client: LabelStudioClient, project_id: int) -> JSON:
         },
         "ordering": ["tasks:predictions_score"],
     }
-    for view in client.views(project_id):
+    views = client.views(project_id)
+    if not views:
+        # Label Studio shows its own default tab only as long as there is no other.
+        client.create_view(project_id, {"title": "Default"})
+    for view in views:
         if view["data"].get("title") == TAB_TITLE:
             return client.update_view(view["id"], project_id, {**view["data"], **data})
     return client.create_view(project_id, data)

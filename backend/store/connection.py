@@ -20,6 +20,8 @@ class RedisConnection:
     ----------
     settings
         `REDIS_URL` names the server; without it, an embedded one is used.
+    own
+        Whether the embedded server must be this process's own, as others depend on it.
 
     Raises
     ------
@@ -27,12 +29,12 @@ class RedisConnection:
         Redis cannot be reached or started, or refuses the password.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, own: bool = False) -> None:
         self._embedded: EmbeddedRedis | None = None
         self.url = settings.redis_url.get_secret_value()
         if not self.url:
             self._embedded = EmbeddedRedis(settings.data_dir)
-            self._embedded.start()
+            self._embedded.start(own=own)
             self.url = self._embedded.url
         try:
             self.redis = connect(self.url)

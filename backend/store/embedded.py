@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from backend.errors import StoreError
 
-_START_SECONDS = 30.0
+_START_SECONDS = 15.0
 _LONGEST_SOCKET_PATH = 100
 
 
@@ -73,8 +73,14 @@ class EmbeddedRedis:
         """Whether this object started the server."""
         return self._process is not None
 
-    def start(self) -> None:
+    def start(self, *, own: bool = False) -> None:
         """Start the server unless one runs already.
+
+        Parameters
+        ----------
+        own
+            Do not join a server that another process started, which would stop it at its
+            end; wait for that end.
 
         Raises
         ------
@@ -99,15 +105,16 @@ class EmbeddedRedis:
             try:
                 fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if self._answers():
+                if not own and self._answers():
                     return
             else:
                 self._launch(deadline)
                 return
             if time.monotonic() > deadline:
+                self._lock_file.close()
                 raise StoreError(
-                    f"Another process holds {self._folder / 'lock'} but its Redis does not answer.",
-                    "Stop the other crowdlab process, or set CROWDLAB_DATA_DIR to another folder.",
+                    f"Another crowdlab process uses the data folder {self._folder.parent}.",
+                    "Stop it, or set CROWDLAB_DATA_DIR to another folder.",
                 )
             time.sleep(0.1)
 

@@ -37,7 +37,8 @@ class ProjectInfo:
     feature_width: int = 0
     """Number of features per task; 0 if there are none."""
     cursor: int = 0
-    """Newest `updated_at` seen in Label Studio, microseconds; 0 before the first full sync."""
+    """Label Studio's clock when the last sync began, microseconds since 1970; 0 before
+    the first full sync."""
     synced_at: float = 0.0
     """Seconds since 1970 of the last sync."""
     data_version: int = 0
@@ -84,10 +85,10 @@ class Summary:
 
     data_version: int
     """`ProjectInfo.data_version` that it was computed from."""
-    is_full: bool
-    """Whether the classifier was trained anew."""
+    trained_version: int
+    """`ProjectInfo.data_version` that the classifiers were trained on; -1 if never."""
     recipe: str
-    """Engine version and settings that shape the result."""
+    """Engine version and settings that shaped the classifiers."""
     computed_at: float
     """Seconds since 1970."""
     questions: tuple[QuestionSummary, ...]

@@ -67,7 +67,7 @@ def gunicorn_options(service: Service) -> dict[str, Any]:
         "threads": settings.threads,
         "worker_class": "gthread",
         "timeout": 120,
-        "graceful_timeout": 10,
+        "graceful_timeout": 5,
         "loglevel": settings.log_level.lower(),
         "proc_name": "crowdlab-web",
         "control_socket_disable": True,

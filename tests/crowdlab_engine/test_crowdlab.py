@@ -1,0 +1,343 @@
+import ast
+import inspect
+import json
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+
+from crowdlab_engine import Crowdlab, MultiannotatorLabels, majority_vote
+from crowdlab_engine.crowdlab import MIN_WEIGHT, best_quality, posterior, weights
+from crowdlab_engine.statistics import statistics
+from tests.crowdlab_engine.golden import FOLDER, NAMES, Golden
+from tests.crowdlab_engine.problems import Problem, problems
+
+METHODS = {"best_quality": "best_quality", "majority": "majority_vote"}
+
+
+@pytest.mark.parametrize("call", METHODS)
+@pytest.mark.parametrize("name", [n for n in NAMES if Golden(n).has("best_quality")])
+def test_equals_the_reference(name: str, call: str) -> None:
+    golden = Golden(name)
+    fitted = Crowdlab(
+        METHODS[call],  # type: ignore[arg-type]
+        ties="rare",
+        row_sum_tolerance=np.inf if name == "g30_unnormalised_probs" else 1e-3,
+    ).fit(golden.labels(), golden.pred_probs)
+    stats = fitted.annotator_stats_
+    by_index = stats.sort_index()
+    has_data = by_index["enough_data"].to_numpy()
+
+    np.testing.assert_array_equal(fitted.consensus_label_, golden.field(call, "consensus_label"))
+    np.testing.assert_array_equal(fitted.num_annotations_, golden.arrays["num_annotations"])
+    for ours, field in [
+        (fitted.consensus_quality_score_, "consensus_quality_score"),
+        (fitted.annotator_agreement_, "annotator_agreement"),
+        (fitted.label_quality_, "detailed"),
+        (fitted.model_weight_, "model_weight"),
+        (fitted.annotator_weight_, "annotator_weight"),
+        (by_index["agreement_with_consensus"], "agreement_with_consensus"),
+    ]:
+        np.testing.assert_allclose(
+            ours, golden.field(call, field), rtol=0, atol=1e-9, err_msg=field
+        )
+    for field in ("worst_class", "num_examples_labeled"):
+        np.testing.assert_array_equal(by_index[field], golden.field(call, field))
+
+    # Where the reference has no number, we have one, and say that it rests on too little.
+    expected = golden.field(call, "annotator_quality")
+    np.testing.assert_array_equal(~has_data, np.isnan(expected))
+    assert by_index["annotator_quality"].notna().all()
+    np.testing.assert_allclose(
+        by_index["annotator_quality"][has_data], expected[has_data], rtol=0, atol=1e-9
+    )
+    order = golden.field(call, "stats_order")
+    np.testing.assert_array_equal(stats.index[stats["enough_data"]], order[has_data[order]])
+
+
+def test_some_reference_case_has_annotators_without_enough_data() -> None:
+    assert np.isnan(Golden("g08_isolated_annotators").field("majority", "annotator_quality")).any()
+
+
+def test_tutorial() -> None:
+    expected = json.loads((FOLDER / "tutorial_expected.json").read_text())
+    with np.load(FOLDER / "tutorial.npz") as stored:
+        tutorial = dict(stored)
+    wide = pd.DataFrame(tutorial["labels"], columns=tutorial["annotator_ids"])
+    labels = MultiannotatorLabels.from_wide(wide.where(wide >= 0))
+    truth = tutorial["true_labels"]
+    fitted = Crowdlab(ties="rare").fit(labels, tutorial["pred_probs"])
+    majority = majority_vote(labels, ties="rare")
+
+    assert (majority == truth).mean() == pytest.approx(0.8581, abs=5e-5)
+    assert (majority == truth).mean() == expected["acc_majority"]
+    assert (fitted.consensus_label_ == truth).mean() == pytest.approx(0.9797, abs=5e-5)
+    assert (fitted.consensus_label_ == truth).mean() == expected["acc_cleanlab"]
+    assert fitted.annotator_stats_.index.tolist() == tutorial["annotator_stats_order"].tolist()
+    assert (majority_vote(labels) == truth).mean() == pytest.approx(0.9054, abs=5e-5)
+
+
+def test_documented_defaults() -> None:
+    documented = re.findall(r"(\w+) : .*, default (\S+)$", str(Crowdlab.__doc__), re.M)
+    parameters = inspect.signature(Crowdlab).parameters
+    assert [name for name, _ in documented] == list(parameters)
+    for name, default in documented:
+        assert ast.literal_eval(default) == parameters[name].default
+
+
+def test_is_a_scikit_learn_estimator() -> None:
+    copy = clone(Crowdlab("majority_vote", ties="rare", random_state=3))
+    assert copy.get_params() == {
+        "consensus_method": "majority_vote",
+        "ties": "rare",
+        "random_state": 3,
+        "row_sum_tolerance": 1e-3,
+    }
+
+
+LABELS = MultiannotatorLabels.from_codes([0, 0, 1, 1], [0, 1, 0, 1], [0, 0, 1, 0])
+PROBS = np.array([[0.7, 0.3], [0.4, 0.6]])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "labels", "pred_probs", "error", "message"),
+    [
+        ({}, np.zeros((2, 2)), None, TypeError, "labels is a ndarray: build it with"),
+        ({"consensus_method": "mean"}, LABELS, None, ValueError, "consensus_method is 'mean'"),
+        ({"ties": "none"}, LABELS, None, ValueError, "ties is 'none'"),
+        ({"random_state": None}, LABELS, None, TypeError, "random_state is None"),
+        (
+            {},
+            MultiannotatorLabels.from_codes([], [], [], num_tasks=4, num_classes=2),
+            None,
+            ValueError,
+            "none of the 4 tasks has a label",
+        ),
+        ({}, LABELS, PROBS[:1], ValueError, r"pred_probs has shape \(1, 2\)"),
+        ({}, LABELS, PROBS * 0.99, ValueError, "row 0 .* do not sum to 1"),
+        ({}, LABELS, PROBS * np.nan, ValueError, "row 0 .* are not finite"),
+    ],
+)
+def test_refuses(
+    parameters: dict[str, Any],
+    labels: Any,
+    pred_probs: Any,
+    error: type[Exception],
+    message: str,
+) -> None:
+    with pytest.raises(error, match=message):
+        Crowdlab(**parameters).fit(labels, pred_probs)
+
+
+def test_weights_of_a_small_example() -> None:
+    # Consensus 0, 1, 1. Shared agreement 1, 1, 1/2; baseline error 1/3; classifier errs once.
+    labels = MultiannotatorLabels.from_codes(
+        [0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1], [0, 0, 1, 1, 1, 0]
+    )
+    probs = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]])
+    fitted = weights(statistics(labels, np.array([0, 1, 1]), probs))
+    assert fitted.agreement == pytest.approx(5 / 6)
+    assert fitted.disagreement == pytest.approx(1 / 6)
+    assert fitted.model == pytest.approx(MIN_WEIGHT * np.sqrt(2))
+    np.testing.assert_allclose(fitted.annotator, [MIN_WEIGHT, MIN_WEIGHT])
+
+
+def test_unlabelled_tasks_have_the_prediction_of_the_classifier() -> None:
+    labels = MultiannotatorLabels.from_codes([1, 1], [0, 1], [0, 0], num_tasks=3, num_classes=2)
+    probs = np.array([[0.3, 0.7], [0.6, 0.4], [0.5, 0.5]])
+    fitted = Crowdlab().fit(labels, probs)
+    assert fitted.consensus_label_.tolist() == [1, 0, 0]
+    np.testing.assert_array_equal(fitted.consensus_quality_score_[[0, 2]], [0.7, 0.5])
+    np.testing.assert_array_equal(fitted.posterior_[[0, 2]], probs[[0, 2]])
+    np.testing.assert_array_equal(fitted.annotator_agreement_, [np.nan, 1, np.nan])
+    assert fitted.num_annotations_.tolist() == [0, 2, 0]
+
+
+def test_unlabelled_tasks_do_not_change_the_others() -> None:
+    golden = Golden("g02_k3_sparse")
+    labels = golden.labels()
+    alone = Crowdlab().fit(labels, golden.pred_probs)
+    more = MultiannotatorLabels.from_codes(
+        labels.task, labels.annotator, labels.label, num_tasks=labels.num_tasks + 50
+    )
+    probs = np.vstack([golden.pred_probs, np.full((50, 3), 1 / 3)])
+    with_pool = Crowdlab().fit(more, probs)
+    assert with_pool.model_weight_ == alone.model_weight_
+    np.testing.assert_array_equal(with_pool.posterior_[: labels.num_tasks], alone.posterior_)
+    pd.testing.assert_frame_equal(with_pool.annotator_stats_, alone.annotator_stats_)
+
+
+def test_without_pred_probs_annotators_decide_alone() -> None:
+    labels = MultiannotatorLabels.from_codes(
+        [0, 0, 0, 1, 1, 2, 2, 2], [0, 1, 2, 0, 1, 0, 1, 2], [0, 0, 1, 1, 1, 2, 2, 2], num_tasks=4
+    )
+    fitted = Crowdlab().fit(labels)
+    assert fitted.model_weight_ == 0
+    assert fitted.consensus_label_.tolist() == [0, 1, 2, -1]
+    np.testing.assert_array_equal(np.isnan(fitted.consensus_quality_score_), [0, 0, 0, 1])
+    assert np.isnan(fitted.posterior_[3]).all()
+    quality = fitted.annotator_stats_["annotator_quality"]
+    assert quality.to_dict() == {2: 0.5, 0: 1.0, 1: 1.0}
+
+
+def test_annotators_without_labels_change_nothing() -> None:
+    golden = Golden("g02_k3_sparse")
+    labels = golden.labels()
+    alone = Crowdlab().fit(labels, golden.pred_probs)
+    more = MultiannotatorLabels.from_codes(
+        labels.task, labels.annotator, labels.label, num_annotators=labels.num_annotators + 9
+    )
+    fitted = Crowdlab().fit(more, golden.pred_probs)
+    np.testing.assert_array_equal(fitted.posterior_, alone.posterior_)
+    pd.testing.assert_frame_equal(fitted.annotator_stats_[:-9], alone.annotator_stats_)
+    idle = fitted.annotator_stats_[-9:]
+    assert idle["annotator_quality"].isna().all()
+    assert (idle["worst_class"] == -1).all()
+    assert not idle["enough_data"].any()
+
+
+@pytest.mark.parametrize("probs", [None, np.array([[0.7, 0.3], [0.4, 0.6], [0.2, 0.8]])])
+def test_single_labels_are_taken_at_their_word(probs: np.ndarray | None) -> None:
+    labels = MultiannotatorLabels.from_codes([0, 1, 2], [0, 0, 1], [0, 0, 1])
+    fitted = Crowdlab().fit(labels, probs)
+    assert fitted.consensus_label_.tolist() == [0, 0, 1]
+    assert fitted.annotator_weight_.tolist() == [1, 1]
+    assert fitted.model_weight_ == (0 if probs is None else 1)
+    expected = [1, 1, 1] if probs is None else [(0.7 + 1) / 2, (0.4 + 1) / 2, (0.8 + 1) / 2]
+    np.testing.assert_allclose(fitted.consensus_quality_score_, expected)
+    stats = fitted.annotator_stats_
+    assert not stats["enough_data"].any()
+    np.testing.assert_allclose(
+        stats.sort_index()["annotator_quality"], [np.mean(expected[:2]), expected[2]]
+    )
+
+
+def test_one_annotator() -> None:
+    fitted = Crowdlab().fit(MultiannotatorLabels.from_codes([0, 1], [0, 0], [0, 1]), PROBS)
+    assert fitted.consensus_label_.tolist() == [0, 1]
+    assert fitted.annotator_stats_["annotator_quality"].notna().all()
+
+
+@pytest.mark.parametrize("probs", [None, np.ones((2, 1))])
+def test_one_class(probs: np.ndarray | None) -> None:
+    fitted = Crowdlab().fit(MultiannotatorLabels.from_codes([0, 0, 1], [0, 1, 0], [0] * 3), probs)
+    assert fitted.consensus_label_.tolist() == [0, 0]
+    assert fitted.consensus_quality_score_.tolist() == [1, 1]
+
+
+def test_every_task_tied() -> None:
+    labels = MultiannotatorLabels.from_codes([0, 0, 1, 1], [0, 1, 0, 1], [0, 1, 1, 0])
+    fitted = Crowdlab().fit(labels)
+    np.testing.assert_array_equal(fitted.consensus_label_, majority_vote(labels))
+    np.testing.assert_allclose(fitted.annotator_weight_, MIN_WEIGHT)
+
+
+def test_equal_maxima_go_to_the_majority() -> None:
+    probs = np.array([[0.4, 0.4, 0.2], [0.1, 0.2, 0.7]])
+    assert best_quality(probs, np.array([2, 0])).tolist() == [2, 2]
+
+
+def test_posterior_is_the_weighted_mean_of_the_paper() -> None:
+    golden = Golden("g02_k3_sparse")
+    labels, probs = golden.labels(), golden.pred_probs
+    fitted = weights(statistics(labels, majority_vote(labels, probs), probs))
+    expected = np.empty_like(probs)
+    for task in range(labels.num_tasks):
+        mine = np.flatnonzero(labels.task == task)
+        votes = np.where(
+            labels.label[mine, None] == np.arange(3), fitted.agreement, fitted.disagreement
+        )
+        expected[task] = np.average(
+            np.vstack([probs[task], votes]),
+            axis=0,
+            weights=[fitted.model, *fitted.annotator[labels.annotator[mine]]],
+        )
+    np.testing.assert_allclose(posterior(labels, probs, fitted), expected, rtol=0, atol=1e-14)
+
+
+def test_rounding_of_pred_probs_does_not_lead_out_of_bounds() -> None:
+    probs = np.array([[1 + 1e-7, -1e-7], [1 + 1e-7, -1e-7]])
+    labels = MultiannotatorLabels.from_codes([0, 0], [0, 1], [0, 0], num_tasks=2, num_classes=2)
+    fitted = Crowdlab().fit(labels, probs)
+    assert fitted.posterior_.tolist() == [[1, 0], [1, 0]]
+
+
+@given(problems, st.booleans())
+@settings(deadline=None, max_examples=60)
+def test_scores_are_defined_and_within_bounds(problem: Problem, has_probs: bool) -> None:
+    labels = problem.labels
+    fitted = Crowdlab().fit(labels, problem.pred_probs if has_probs else None)
+    has_consensus = (labels.num_annotations > 0) | has_probs
+    np.testing.assert_array_equal(fitted.consensus_label_ >= 0, has_consensus)
+    np.testing.assert_array_equal(~np.isnan(fitted.consensus_quality_score_), has_consensus)
+    np.testing.assert_array_equal(
+        ~np.isnan(fitted.annotator_agreement_), labels.num_annotations > 0
+    )
+    stats = fitted.annotator_stats_
+    assert stats["annotator_quality"][stats["num_examples_labeled"] > 0].notna().all()
+    for scores in (
+        fitted.consensus_quality_score_[has_consensus],
+        fitted.label_quality_,
+        stats["annotator_quality"].dropna(),
+    ):
+        assert ((scores >= 0) & (scores <= 1 + 1e-12)).all()
+    assert fitted.consensus_label_.dtype == np.int64
+    assert ((fitted.annotator_weight_ >= MIN_WEIGHT) & (fitted.annotator_weight_ <= 1)).all()
+
+
+@given(problems)
+@settings(deadline=None, max_examples=40)
+def test_label_quality_is_in_the_order_of_the_caller(problem: Problem) -> None:
+    fitted = Crowdlab().fit(problem.labels, problem.pred_probs)
+    np.testing.assert_array_equal(
+        fitted.label_quality_, fitted.posterior_[problem.task, problem.label]
+    )
+
+
+@given(problems)
+@settings(deadline=None, max_examples=40)
+def test_inputs_are_left_alone(problem: Problem) -> None:
+    inputs = (problem.task, problem.annotator, problem.label, problem.pred_probs)
+    copies = [array.copy() for array in inputs]
+    for array in inputs:
+        array.setflags(write=False)
+    Crowdlab().fit(problem.labels, problem.pred_probs)
+    for array, copy in zip(inputs, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+@given(problems, st.integers(0, 2**31 - 1))
+@settings(deadline=None, max_examples=60)
+def test_permuted_tasks_and_annotators_give_the_same_results(problem: Problem, seed: int) -> None:
+    rng = np.random.RandomState(seed)
+    new_task = rng.permutation(problem.sizes["num_tasks"])
+    new_annotator = rng.permutation(problem.sizes["num_annotators"])
+    labels, probs = problem.labels, problem.pred_probs
+    probs_permuted = np.empty_like(probs)
+    probs_permuted[new_task] = probs
+    permuted = MultiannotatorLabels.from_codes(
+        new_task[problem.task], new_annotator[problem.annotator], problem.label, **problem.sizes
+    )
+    one = Crowdlab().fit(labels, probs)
+    two = Crowdlab().fit(permuted, probs_permuted)
+    # Where the best two classes differ by rounding only, the order of additions decides.
+    best = np.sort(one.posterior_, axis=1)[:, -2:]
+    assume(best.shape[1] == 1 or (best[:, 1] - best[:, 0] > 1e-9).all())
+
+    np.testing.assert_array_equal(one.consensus_label_, two.consensus_label_[new_task])
+    np.testing.assert_allclose(one.posterior_, two.posterior_[new_task], atol=1e-9)
+    np.testing.assert_allclose(one.label_quality_, two.label_quality_, atol=1e-9)
+    np.testing.assert_allclose(one.model_weight_, two.model_weight_, atol=1e-9)
+    np.testing.assert_allclose(
+        one.annotator_weight_, two.annotator_weight_[new_annotator], atol=1e-9
+    )
+    np.testing.assert_allclose(
+        one.annotator_stats_.sort_index()["annotator_quality"],
+        two.annotator_stats_.sort_index()["annotator_quality"].to_numpy()[new_annotator],
+        atol=1e-9,
+    )
