@@ -37,7 +37,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console()
+_PIPED_WIDTH = 160
+out = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 err = Console(stderr=True)
 
 ProjectId = Annotated[
@@ -94,7 +95,11 @@ def _service(**overrides: object) -> Iterator[Service]:
     """Service for one command, with Redis running."""
     settings = load_settings(**overrides)
     with RedisConnection(settings) as connection:
-        yield Service(settings, connection.redis)
+        service = Service(settings, connection.redis)
+        try:
+            yield service
+        finally:
+            service.close()
 
 
 @contextmanager
@@ -309,7 +314,9 @@ def status(json_output: AsJson = False) -> None:
         return
     table = Table(title=None, header_style="bold")
     for heading in ("Project", "Title", "Tasks", "Labels", "Annotators", "Consensus"):
-        table.add_column(heading, justify="left" if heading == "Title" else "right")
+        table.add_column(
+            heading, justify="left" if heading == "Title" else "right", overflow="fold"
+        )
     table.add_column("Est. accuracy", justify="right")
     for heading in ("Model version", "Synced", "Last error"):
         table.add_column(heading)
@@ -344,7 +351,7 @@ def leaderboard(project: ProjectId, json_output: AsJson = False) -> None:
     for board in boards:
         table = Table(title=f"Question {_escaped(board['question'])}", header_style="bold")
         table.add_column("#", justify="right")
-        table.add_column("Annotator")
+        table.add_column("Annotator", overflow="fold")
         for heading in ("Quality", "Agrees with consensus", "Agrees with ground truth"):
             table.add_column(heading, justify="right")
         table.add_column("Worst class")

@@ -42,6 +42,11 @@ class Service:
             timeout=self.settings.label_studio_timeout,
         )
 
+    def close(self) -> None:
+        """Close the connection to Label Studio, if there is one."""
+        if "label_studio" in self.__dict__:
+            self.label_studio.close()
+
     @property
     def has_token(self) -> bool:
         """Whether there is a token for Label Studio."""

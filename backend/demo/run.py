@@ -119,13 +119,14 @@ def run_demo(
     name = str(dataset.expanduser().absolute()) if dataset else "digits"
     scenario = dataset_scenario(dataset.expanduser()) if dataset else digits_scenario()
     if fresh:
-        for part in ("label-studio", "redis", "demo.json"):
+        for part in ("label-studio", "redis", "logs", "demo.json"):
             target = folder / part
             if target.is_dir():
                 shutil.rmtree(target)
             else:
                 target.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (folder / "logs").mkdir(exist_ok=True)
     state = DemoState.load(folder)
     program = ensure_environment(label_studio_env, progress)
     state.label_studio_port = free_port("127.0.0.1", state.label_studio_port)
@@ -258,8 +259,13 @@ def _start_service(processes: Processes, settings: Settings, folder: Path) -> No
     }
     for kind in JobKind:
         command = own_command("worker", "--only", kind.value)
-        processes.start(f"{kind.value} worker", command, environment, folder / "worker.log")
-    processes.start("web", own_command("web"), environment, folder / "web.log")
+        processes.start(
+            f"{kind.value} worker",
+            command,
+            environment,
+            folder / "logs" / f"{kind.value}-worker.log",
+        )
+    processes.start("web", own_command("web"), environment, folder / "logs" / "web.log")
 
 
 def _wait_for_service(settings: Settings, processes: Processes) -> None:
@@ -271,7 +277,9 @@ def _wait_for_service(settings: Settings, processes: Processes) -> None:
                 return
         except httpx.HTTPError:
             time.sleep(0.1)
-    raise DemoError("The web application does not answer.", "web.log in the demo's folder tells.")
+    raise DemoError(
+        "The web application does not answer.", "logs/web.log in the demo's folder tells."
+    )
 
 
 def _result(service: Service, scenario: Scenario, state: DemoState, url: str, tab: int) -> JSON:

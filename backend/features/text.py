@@ -35,5 +35,7 @@ def text_features(texts: Sequence[str]) -> csr_array:
     csr_array of shape (N, WIDTH)
         Counts, float64, non-negative; a row without entries for a text without words.
     """
+    if not texts:
+        return csr_array((0, WIDTH))
     counts = _VECTORIZER.transform([text[:_LONGEST] for text in texts])
     return csr_array(counts)

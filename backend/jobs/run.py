@@ -38,10 +38,7 @@ def refresh_job(project_id: int, full_sync: bool) -> None:
     service = _settings_service()
     service.store(project_id).unmark_scheduled("full_refresh" if full_sync else "refresh")
     with _failures_noted(service, project_id):
-        report = pipeline.refresh(service, project_id, full_sync=full_sync)
-        log.info(
-            "project %s: %s; %s; %s", project_id, report.sync, report.recompute, report.write_back
-        )
+        pipeline.refresh(service, project_id, full_sync=full_sync)
 
 
 @contextmanager

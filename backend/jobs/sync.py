@@ -148,7 +148,7 @@ def _pull_all(
             store.tasks.stage_all(pipe, tasks)
             store.features.stage_all(pipe, features)
             store.annotations(len(questions)).stage_all(pipe, annotations)
-    log.info("project %s: full sync: %s", store.project_id, report)
+    log.log(_level(report), "project %s: full sync: %s", store.project_id, report)
     return report
 
 
@@ -186,8 +186,13 @@ def _pull_changes(
         cursor=began,
         synced_at=time.time(),
     )
-    log.info("project %s: sync: %s", store.project_id, report)
+    log.log(_level(report), "project %s: sync: %s", store.project_id, report)
     return report
+
+
+def _level(report: SyncReport) -> int:
+    """Log level: most looks into Label Studio find nothing new."""
+    return logging.INFO if report.is_change else logging.DEBUG
 
 
 def pull_tasks(

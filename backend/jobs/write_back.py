@@ -247,11 +247,10 @@ def _amend(
             store.stage_publication(
                 pipe, replace(publication, num_predictions=total, published_at=time.time())
             )
+        log.info("project %s: changed %s predictions of %s", store.project_id, len(done), version)
     else:
         total = publication.num_predictions
-    report = WriteBackReport(version, total, created=created, changed=changed, deleted=deleted)
-    log.info("project %s: write-back: %s", store.project_id, report)
-    return report
+    return WriteBackReport(version, total, created=created, changed=changed, deleted=deleted)
 
 
 def _prediction(info: ProjectInfo, expected: Arrays, place: int, version: str) -> JSON:

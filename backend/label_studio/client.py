@@ -66,8 +66,14 @@ class LabelStudioClient:
             raise SettingsError("LABEL_STUDIO_API_KEY is not set.", HOW_TO_GET_ACCESS)
         self.url = url.rstrip("/")
         self._is_legacy_token = api_key.count(".") != 2
+        self._connections = httpx.Client(timeout=timeout, follow_redirects=False)
         try:
-            sdk = LabelStudio(base_url=self.url, api_key=api_key, timeout=timeout)
+            sdk = LabelStudio(
+                base_url=self.url,
+                api_key=api_key,
+                timeout=timeout,
+                httpx_client=self._connections,
+            )
         except ApiError as error:
             raise AuthenticationError(
                 f"The token in LABEL_STUDIO_API_KEY is not valid: {_detail_of(error.body)}",
@@ -78,6 +84,10 @@ class LabelStudioClient:
         # The SDK has no method for several endpoints that are needed here (deletion of a
         # model version, Data Manager queries as JSON), so its transport is used throughout.
         self._http = sdk._client_wrapper.httpx_client
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._connections.close()
 
     def _request(
         self,

@@ -31,16 +31,23 @@ class RedisConnection:
 
     def __init__(self, settings: Settings, *, own: bool = False) -> None:
         self._embedded: EmbeddedRedis | None = None
+        self._redis: Redis | None = None
         self.url = settings.redis_url.get_secret_value()
         if not self.url:
             self._embedded = EmbeddedRedis(settings.data_dir)
             self._embedded.start(own=own)
             self.url = self._embedded.url
         try:
-            self.redis = connect(self.url)
+            self._redis = connect(self.url)
         except BaseException:
             self.close()
             raise
+
+    @property
+    def redis(self) -> Redis:
+        """Connection that returns bytes."""
+        assert self._redis is not None
+        return self._redis
 
     @property
     def owns_server(self) -> bool:
@@ -48,7 +55,9 @@ class RedisConnection:
         return self._embedded is not None and self._embedded.owns_server
 
     def close(self) -> None:
-        """Stop the embedded server if this connection started it."""
+        """Disconnect, and stop the embedded server if this connection started it."""
+        if self._redis is not None:
+            self._redis.close()
         if self._embedded is not None:
             self._embedded.stop()
 
@@ -72,10 +81,13 @@ def connect(url: str) -> Redis:
     StoreError
         It does not, or it refuses the password.
     """
+    redis: Redis | None = None
     try:
         redis = Redis.from_url(url, socket_connect_timeout=5, health_check_interval=30)
         redis.ping()
     except AuthenticationError as error:
+        if redis is not None:
+            redis.close()
         raise StoreError(
             f"Redis at {without_password(url)} refuses the password: {error}.",
             "Correct REDIS_URL: redis://:PASSWORD@HOST:PORT/0.",

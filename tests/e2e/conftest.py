@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-from label_studio_sdk import LabelStudio
 
 from backend.demo.label_studio_server import Account, LabelStudioServer, ensure_environment
+from backend.jobs.queue import JobKind
 from backend.label_studio.client import LabelStudioClient
 from backend.processes import Processes, own_command
 from backend.service import Service
@@ -45,6 +45,7 @@ class Studio:
     api_key: str
     client: LabelStudioClient
     people: dict[str, int] = field(default_factory=dict)
+    clients: dict[str, LabelStudioClient] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -59,14 +60,17 @@ class Studio:
     def account(self, name: str) -> Account:
         return Account(f"{name}@example.com", "annotator-password-1")
 
-    def as_person(self, name: str) -> Any:
-        """SDK transport that acts with the person's own token."""
+    def as_person(self, name: str) -> LabelStudioClient:
+        """Client that acts with the person's own token."""
         self.person(name)
-        if name not in self._tokens:
-            self._tokens[name] = self.server.personal_access_token(self.account(name))
-        return LabelStudio(base_url=self.url, api_key=self._tokens[name])
+        if name not in self.clients:
+            token = self.server.personal_access_token(self.account(name))
+            self.clients[name] = LabelStudioClient(self.url, token)
+        return self.clients[name]
 
-    _tokens: dict[str, str] = field(default_factory=dict)
+    def close(self) -> None:
+        for client in (self.client, *self.clients.values()):
+            client.close()
 
     def make_project(self, config: str = CONFIG, title: str = "Test project") -> int:
         return self.client.create_project(title, config, overlap=3)
@@ -93,8 +97,9 @@ class Studio:
 
     def annotate(self, task: int, name: str, choice: str) -> int:
         """Submit an annotation with the person's own token."""
-        made = self.as_person(name).annotations.create(id=task, result=choice_result(choice))
-        return int(made.id)
+        body = {"result": choice_result(choice)}
+        path = f"api/tasks/{task}/annotations/"
+        return int(self.as_person(name)._request("POST", path, body=body)["id"])
 
     def predictions(self, project: int) -> dict[int, list[dict[str, Any]]]:
         """All predictions of a project by task."""
@@ -125,7 +130,9 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     with Processes() as processes:
         server.start(processes)
         key = server.personal_access_token(ADMIN)
-        yield Studio(server, key, LabelStudioClient(server.url, key))
+        studio = Studio(server, key, LabelStudioClient(server.url, key))
+        yield studio
+        studio.close()
 
 
 @dataclass
@@ -160,10 +167,14 @@ def running(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     )
     with RedisConnection(settings) as connection, Processes() as processes:
         environment = {**os.environ, **values, "REDIS_URL": connection.url}
-        processes.start("worker", own_command("worker"), environment, folder / "worker.log")
+        for kind in JobKind:
+            command = own_command("worker", "--only", kind.value)
+            processes.start(kind.value, command, environment, folder / f"{kind.value}.log")
         processes.start("web", own_command("web"), environment, folder / "web.log")
         wait_for(lambda: _is_up(settings.public_url), 60)
-        yield Running(Service(settings, connection.redis), environment, folder)
+        service = Service(settings, connection.redis)
+        yield Running(service, environment, folder)
+        service.close()
 
 
 def _is_up(url: str) -> bool:
