@@ -68,9 +68,9 @@ class JobQueue:
 
     def refresh(self, project_id: int, *, full_sync: bool = False, delay: float = 0) -> None:
         """Ask for sync, full recompute and write-back of the project, after `delay` seconds."""
-        kind = "full_refresh" if full_sync else "refresh"
+        kind = "full_refresh" if full_sync else "later_refresh" if delay else "refresh"
         if self._is_first(kind, project_id, int(delay) + _LOST_AFTER_SECONDS):
-            self._enqueue(JobKind.REFRESH, _REFRESH, project_id, full_sync, delay=delay)
+            self._enqueue(JobKind.REFRESH, _REFRESH, project_id, kind, delay=delay)
 
     def reconcile(self, every: int) -> None:
         """Make sure that the next look for changes is scheduled, one per `every` seconds."""

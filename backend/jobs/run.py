@@ -33,12 +33,12 @@ def apply_events_job(project_id: int) -> None:
         pipeline.follow_events(service, project_id)
 
 
-def refresh_job(project_id: int, full_sync: bool) -> None:
-    """Sync, recompute and write back the project."""
+def refresh_job(project_id: int, kind: str) -> None:
+    """Sync, recompute and write back the project, as a request of this kind wants."""
     service = _settings_service()
-    service.store(project_id).unmark_scheduled("full_refresh" if full_sync else "refresh")
+    service.store(project_id).unmark_scheduled(kind)
     with _failures_noted(service, project_id):
-        pipeline.refresh(service, project_id, full_sync=full_sync)
+        pipeline.refresh(service, project_id, full_sync=kind == "full_refresh")
 
 
 @contextmanager
