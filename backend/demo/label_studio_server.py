@@ -81,13 +81,25 @@ class LabelStudioServer:
         Port on the loopback interface; must be free.
     admin
         First user, made at the first start.
+    calls_local_addresses
+        Whether it may call ML backends and webhooks in local networks, which it does not by
+        default.
     """
 
-    def __init__(self, program: Path, folder: Path, port: int, admin: Account) -> None:
+    def __init__(
+        self,
+        program: Path,
+        folder: Path,
+        port: int,
+        admin: Account,
+        *,
+        calls_local_addresses: bool = True,
+    ) -> None:
         self._program = program
         self._folder = folder.absolute()
         self._port = port
         self._admin = admin
+        self._calls_local_addresses = calls_local_addresses
         self.url = f"http://localhost:{port}"
         self.log = self._folder / "label-studio.log"
 
@@ -121,22 +133,26 @@ class LabelStudioServer:
     def _environment(self) -> dict[str, str]:
         """Everything it reads; nothing of ours leaks into it."""
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
-        return kept | {
-            "HOME": str(self._folder),
-            "LABEL_STUDIO_BASE_DATA_DIR": str(self._folder / "data"),
-            "LABEL_STUDIO_USERNAME": self._admin.email,
-            "LABEL_STUDIO_PASSWORD": self._admin.password,
-            # No request leaves the machine.
-            "LATEST_VERSION_CHECK": "false",
-            "COLLECT_ANALYTICS": "false",
-            "SENTRY_DSN": "",
-            "FRONTEND_SENTRY_DSN": "",
-            # This service listens on the loopback interface, which both of these block.
-            "ML_BLOCK_LOCAL_IP": "false",
-            "SSRF_PROTECTION_ENABLED": "false",
-            # Refuse predictions that do not fit instead of dropping them.
-            "fflag_feat_utc_210_prediction_validation_15082025": "true",
-        }
+        # Both settings block the loopback interface, on which this service listens.
+        local = ("ML_BLOCK_LOCAL_IP", "SSRF_PROTECTION_ENABLED")
+        allowed = dict.fromkeys(local, "false") if self._calls_local_addresses else {}
+        return (
+            kept
+            | allowed
+            | {
+                "HOME": str(self._folder),
+                "LABEL_STUDIO_BASE_DATA_DIR": str(self._folder / "data"),
+                "LABEL_STUDIO_USERNAME": self._admin.email,
+                "LABEL_STUDIO_PASSWORD": self._admin.password,
+                # No request leaves the machine.
+                "LATEST_VERSION_CHECK": "false",
+                "COLLECT_ANALYTICS": "false",
+                "SENTRY_DSN": "",
+                "FRONTEND_SENTRY_DSN": "",
+                # Refuse predictions that do not fit instead of dropping them.
+                "fflag_feat_utc_210_prediction_validation_15082025": "true",
+            }
+        )
 
     def _is_up(self) -> bool:
         try:

@@ -1,0 +1,217 @@
+"""Everything that can be wrong around a project, told in a sentence."""
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.demo.label_studio_server import LabelStudioServer, ensure_environment
+from backend.label_studio.client import LabelStudioClient
+from backend.processes import Processes, own_command
+from backend.web.server import free_port
+from tests.e2e.conftest import ADMIN, CONFIG, Running, Studio, wait_for
+from tests.e2e.environment import FOLDER
+from tests.e2e.test_live import LABELS, crowdlab
+
+pytestmark = pytest.mark.e2e
+
+
+def refusal(running: Running, *arguments: str, **environment: str) -> str:
+    """What the command says as it fails."""
+    done = subprocess.run(
+        own_command(*arguments),
+        env=running.environment | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("Error: ")
+    assert done.stdout == ""
+    return done.stderr
+
+
+def legacy_token(studio: Studio) -> str:
+    with studio.server._session(ADMIN) as session:
+        return str(session.get("/api/current-user/token").json()["token"])
+
+
+def test_wrong_addresses(running: Running) -> None:
+    said = refusal(running, "connect", "1", LABEL_STUDIO_URL="http://127.0.0.1:1")
+    assert "does not answer at http://127.0.0.1:1" in said
+    assert "LABEL_STUDIO_URL" in said
+    said = refusal(running, "connect", "1", LABEL_STUDIO_URL="studio")
+    assert "LABEL_STUDIO_URL" in said
+
+
+def test_an_address_of_something_else(running: Running) -> None:
+    port = running.environment["PORT"]
+    said = refusal(running, "sync", "1", LABEL_STUDIO_URL=f"http://127.0.0.1:{port}")
+    assert "404" in said or "not Label Studio" in said
+
+
+def test_tokens(studio: Studio, running: Running) -> None:
+    assert "LABEL_STUDIO_API_KEY is not set" in refusal(
+        running, "sync", "1", LABEL_STUDIO_API_KEY=""
+    )
+    wrong = ("0" * 40, legacy_token(studio), studio.api_key[:-4] + "AAAA", "no token")
+    for token in wrong:
+        said = refusal(running, "connect", "1", LABEL_STUDIO_API_KEY=token)
+        assert "does not accept" in said or "not valid" in said, token
+        assert "Personal Access Token" in said
+        assert token not in said
+
+
+def test_projects_that_cannot_be_connected(studio: Studio, running: Running) -> None:
+    assert "no project 99999" in refusal(running, "connect", "99999")
+    other = CONFIG.replace('choice="single"', 'choice="multiple"')
+    several = studio.make_project(other, title="Several choices")
+    said = refusal(running, "connect", str(several))
+    assert 'choice="multiple"' in said
+    assert "<Choices" in said
+    assert studio.client.ml_backends(several) == []
+    assert studio.client.webhooks(several) == []
+    assert running.service.store(several).read_info() is None
+
+
+def test_a_project_without_annotations_is_connected_and_waits(
+    studio: Studio, running: Running
+) -> None:
+    project = studio.make_project()
+    assert "no label yet" in crowdlab(running, "connect", str(project))
+    (task,) = studio.add_tasks(project, [{}])
+    assert "no label yet" in refusal(running, "recompute", str(project))
+    assert "Nothing was computed" in refusal(running, "leaderboard", str(project))
+    studio.annotate(task, "ann", "positive")
+    (made,) = wait_for(lambda: studio.client.predictions_of_task(task), 20)
+    assert made["result"][0]["value"]["choices"] == ["positive"]
+
+
+def test_one_annotator_only(studio: Studio, running: Running) -> None:
+    project = studio.make_project()
+    studio.add_tasks(project, [{"ann": entry["ann"]} for entry in LABELS])
+    crowdlab(running, "connect", str(project))
+    assert len(studio.predictions(project)) == len(LABELS)
+    assert "too little data" in crowdlab(running, "leaderboard", str(project))
+
+
+def test_a_label_with_emoji_and_other_scripts(studio: Studio, running: Running) -> None:
+    classes = ("très bon, 👍", "悪い", 'a "quoted" <one>')
+    escaped = ("très bon, 👍", "悪い", "a &quot;quoted&quot; &lt;one&gt;")
+    config = CONFIG
+    for old, new in zip(("positive", "negative", "neutral"), escaped, strict=True):
+        config = config.replace(f'"{old}"', f'"{new}"')
+    project = studio.make_project(config)
+    tasks = studio.add_tasks(project, [{"ann": one, "bob": one} for one in classes])
+    crowdlab(running, "connect", str(project))
+    said = [studio.client.predictions_of_task(task)[0]["result"] for task in tasks]
+    assert [one[0]["value"]["choices"][0] for one in said] == list(classes)
+    assert "悪い" in crowdlab(running, "leaderboard", str(project), "--json")
+
+
+def test_a_port_in_use(running: Running) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        for command in ("start", "web"):
+            said = refusal(running, command, PORT=port)
+            assert f"Port {port} on 127.0.0.1 is in use" in said
+
+
+def test_an_address_that_is_not_this_machines(running: Running) -> None:
+    assert "HOST" in refusal(running, "web", HOST="192.0.2.1")
+
+
+def test_redis_that_does_not_work(running: Running, tmp_path: Path) -> None:
+    said = refusal(running, "status", REDIS_URL="redis://127.0.0.1:1/0")
+    assert "REDIS_URL" in said
+    (tmp_path / "redis").write_text("in the way")
+    said = refusal(running, "status", REDIS_URL="", CROWDLAB_DATA_DIR=str(tmp_path))
+    assert "CROWDLAB_DATA_DIR" in said
+
+
+def test_a_service_that_label_studio_cannot_reach(studio: Studio, running: Running) -> None:
+    project = studio.make_project()
+    said = refusal(running, "connect", str(project), "--url", "http://127.0.0.1:1")
+    assert "cannot reach this service at http://127.0.0.1:1" in said
+    assert "BACKEND_URL" in said
+
+
+@pytest.fixture
+def strict_studio(tmp_path: Path) -> Iterator[tuple[LabelStudioClient, str]]:
+    """A Label Studio that, as by default, calls no local addresses."""
+    port = free_port("127.0.0.1", 8097)
+    program = ensure_environment(FOLDER)
+    server = LabelStudioServer(program, tmp_path, port, ADMIN, calls_local_addresses=False)
+    with Processes() as processes:
+        server.start(processes)
+        token = server.personal_access_token(ADMIN)
+        client = LabelStudioClient(server.url, token)
+        yield client, token
+        client.close()
+
+
+def test_an_address_that_label_studio_does_not_call(
+    strict_studio: tuple[LabelStudioClient, str], running: Running
+) -> None:
+    client, token = strict_studio
+    project = client.create_project("Strict", CONFIG, overlap=2)
+    said = refusal(
+        running,
+        "connect",
+        str(project),
+        LABEL_STUDIO_URL=client.url,
+        LABEL_STUDIO_API_KEY=token,
+    )
+    assert "refused this service's address" in said
+    assert "ML_BLOCK_LOCAL_IP=false" in said
+    assert "SSRF_PROTECTION_ENABLED=false" in said
+
+
+def test_doctor_names_what_is_wrong(running: Running, tmp_path: Path) -> None:
+    done = subprocess.run(
+        own_command("doctor"),
+        env=running.environment
+        | {"LABEL_STUDIO_URL": "http://127.0.0.1:1", "BACKEND_URL": "http://127.0.0.1:1"}
+        | {"REDIS_URL": "", "CROWDLAB_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    for fault in ("Label Studio", "Web application", "Workers for events", "Projects"):
+        assert f"fault {fault}" in done.stdout
+    assert "crowdlab start" in done.stdout
+
+
+def test_start_runs_everything_and_stops_cleanly(studio: Studio, tmp_path: Path) -> None:
+    port = free_port("127.0.0.1", 9190)
+    environment = {
+        **os.environ,
+        "PORT": str(port),
+        "CROWDLAB_DATA_DIR": str(tmp_path),
+        "LABEL_STUDIO_URL": studio.url,
+        "LABEL_STUDIO_API_KEY": studio.api_key,
+        "REDIS_URL": "",
+    }
+    process = subprocess.Popen(own_command("start"), env=environment, stderr=subprocess.PIPE)
+    try:
+        wait_for(lambda: _workers(environment) == {"events": 1, "refresh": 1}, 60)
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in errors
+    assert not (tmp_path / "redis" / "redis.sock").exists()
+
+
+def _workers(environment: dict[str, str]) -> object:
+    done = subprocess.run(
+        own_command("status", "--json"), env=environment, capture_output=True, text=True
+    )
+    return json.loads(done.stdout)["workers"] if done.returncode == 0 else None
