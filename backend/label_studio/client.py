@@ -130,11 +130,14 @@ class LabelStudioClient:
         if not response.is_success:
             raise self._error_of(response.status_code, content, method, path)
         if isinstance(content, str) and content:
-            raise LabelStudioUnreachableError(
-                f"What answers at {self.url} is not Label Studio: {method} /{path} gave no JSON.",
-                "Check LABEL_STUDIO_URL.",
-            )
+            raise self._not_label_studio(f"{method} /{path} gave no JSON")
         return content
+
+    def _not_label_studio(self, reason: str) -> LabelStudioError:
+        return LabelStudioUnreachableError(
+            f"What answers at {self.url} is not Label Studio: {reason}.",
+            "Check LABEL_STUDIO_URL.",
+        )
 
     def _error_of(self, status: int, body: Any, method: str, path: str) -> LabelStudioError:
         detail = _detail_of(body)
@@ -153,6 +156,8 @@ class LabelStudioClient:
             return AuthenticationError(
                 f"The token's user may not do this in Label Studio: {method} /{path} ({detail})."
             )
+        if status in (404, 405) and not (isinstance(body, dict) and "detail" in body):
+            return self._not_label_studio(f"{method} /{path} gave {status}")
         if status == 404 and (project := re.match(r"api/projects/(\d+)", path)):
             return ProjectNotFoundError(
                 f"Label Studio at {self.url} has no project {project[1]} "
