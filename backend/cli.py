@@ -18,6 +18,7 @@ import typer
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
@@ -61,14 +62,10 @@ def main() -> None:
 
 
 def _fail(error: CrowdlabError) -> NoReturn:
-    err.print(f"[bold red]Error:[/] {_escaped(error.message)}", highlight=False, soft_wrap=True)
+    err.print(f"[bold red]Error:[/] {escape(error.message)}", highlight=False, soft_wrap=True)
     if error.hint:
-        err.print(_escaped(error.hint), highlight=False, soft_wrap=True)
+        err.print(escape(error.hint), highlight=False, soft_wrap=True)
     sys.exit(1)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
 
 
 def _version(wanted: bool) -> None:
@@ -103,8 +100,11 @@ def _service(**overrides: object) -> Iterator[Service]:
 
 
 @contextmanager
-def _progress() -> Iterator[Any]:
-    """Progress bar on the terminal, one line per step."""
+def _progress(*, announce: bool = False) -> Iterator[Any]:
+    """Progress bar on the terminal, one line per step.
+
+    Elsewhere, as in a log file, the steps are named one after the other if `announce`.
+    """
     with ProgressBar(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -119,6 +119,8 @@ def _progress() -> Iterator[Any]:
         def show(step: str, done: int, total: int | None) -> None:
             if step not in steps:
                 steps[step] = bar.add_task(step, total=total)
+                if announce and not err.is_terminal:
+                    err.print(f"{step} …", highlight=False)
             bar.update(steps[step], completed=done, total=total)
 
         yield show
@@ -248,13 +250,13 @@ def connect(
     if json_output:
         _print_json({"project": project, "title": info["title"], "steps": steps, "link": link})
         return
-    out.print(f"[bold]{_escaped(info['title'])}[/] (project {project})", highlight=False)
+    out.print(f"[bold]{escape(info['title'])}[/] (project {project})", highlight=False)
     for question in config.questions:
         out.print(f"  question {question.name}: {len(question.classes)} classes", highlight=False)
     for name, reason in config.unsupported.items():
-        out.print(f"  [yellow]not supported[/] {name}: {_escaped(reason)}", highlight=False)
+        out.print(f"  [yellow]not supported[/] {name}: {escape(reason)}", highlight=False)
     for step in steps:
-        out.print(f"  {_escaped(step)}", highlight=False)
+        out.print(f"  {escape(step)}", highlight=False)
     out.print(f"  {link}", highlight=False, soft_wrap=True)
 
 
@@ -317,21 +319,23 @@ def status(json_output: AsJson = False) -> None:
         table.add_column(
             heading, justify="left" if heading == "Title" else "right", overflow="fold"
         )
-    table.add_column("Est. accuracy", justify="right")
+    for heading in ("Mean quality", "Right on ground truth"):
+        table.add_column(heading, justify="right")
     for heading in ("Model version", "Synced", "Last error"):
         table.add_column(heading)
     for row in rows:
         table.add_row(
             str(row["project"]),
-            _escaped(row["title"]),
+            escape(row["title"]),
             f"{row['num_tasks']:,}",
             f"{row['num_labels']:,}",
             f"{row['num_annotators']:,}",
             f"{row['num_consensus']:,}",
-            _share(row["estimated_accuracy"]),
+            "–" if row["mean_quality"] is None else f"{row['mean_quality']:.3f}",
+            _share(row["ground_truth_accuracy"]),
             row["model_version"] or "–",
             _ago(row["synced_at"]),
-            _escaped(row["last_error"]) or "–",
+            escape(row["last_error"]) or "–",
         )
     out.print(table)
     workers = ", ".join(f"{number} for {kind}" for kind, number in running["workers"].items())
@@ -349,7 +353,7 @@ def leaderboard(project: ProjectId, json_output: AsJson = False) -> None:
         _print_json({"project": project, "questions": boards})
         return
     for board in boards:
-        table = Table(title=f"Question {_escaped(board['question'])}", header_style="bold")
+        table = Table(title=f"Question {escape(board['question'])}", header_style="bold")
         table.add_column("#", justify="right")
         table.add_column("Annotator", overflow="fold")
         for heading in ("Quality", "Agrees with consensus", "Agrees with ground truth"):
@@ -360,11 +364,11 @@ def leaderboard(project: ProjectId, json_output: AsJson = False) -> None:
         for place, row in enumerate(board["annotators"], start=1):
             table.add_row(
                 str(place),
-                _escaped(row["name"]),
+                escape(row["name"]),
                 f"{row['quality']:.3f}" if row["enough_data"] else "too little data",
                 _share(row["agreement_with_consensus"]),
                 _share(row["agreement_with_ground_truth"]),
-                _escaped(row["worst_class"]),
+                escape(row["worst_class"]),
                 f"{row['num_labels']:,}",
                 f"{row['num_skipped']:,}",
             )
@@ -383,12 +387,12 @@ def doctor(json_output: AsJson = False) -> None:
         for one in findings:
             mark = "[green]ok[/]   " if one.is_ok else "[bold red]fault[/]"
             out.print(
-                f"{mark} {_escaped(one.subject)}: {_escaped(one.message)}",
+                f"{mark} {escape(one.subject)}: {escape(one.message)}",
                 highlight=False,
                 soft_wrap=True,
             )
             if one.remedy:
-                out.print(f"      {_escaped(one.remedy)}", highlight=False, soft_wrap=True)
+                out.print(f"      {escape(one.remedy)}", highlight=False, soft_wrap=True)
     if not all(one.is_ok for one in findings):
         raise typer.Exit(1)
 
@@ -430,7 +434,7 @@ def demo(
         format="%(message)s",
         handlers=[RichHandler(console=err, show_path=False, show_time=False)],
     )
-    with _progress() as progress:
+    with _progress(announce=True) as progress:
         folder = data_dir or settings.data_dir / "demo"
         run_demo(
             folder=folder,

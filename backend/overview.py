@@ -23,8 +23,8 @@ class ProjectOverview:
     num_annotators: int
     num_consensus: int
     """Tasks with a consensus."""
-    estimated_accuracy: float | None
-    """Mean consensus quality score over the questions, 0 to 1."""
+    mean_quality: float | None
+    """Mean consensus quality score over tasks and questions, 0 to 1."""
     ground_truth_accuracy: float | None
     """Share of right consensus labels where there is ground truth; of the first question
     that has some."""
@@ -58,7 +58,7 @@ def _overview_of(service: Service, project_id: int) -> ProjectOverview:
         num_labels=sum(one.num_labels for one in questions),
         num_annotators=len(annotators),
         num_consensus=max((one.num_labeled for one in questions), default=0),
-        estimated_accuracy=sum(qualities) / len(qualities) if qualities else None,
+        mean_quality=sum(qualities) / len(qualities) if qualities else None,
         ground_truth_accuracy=checked[0] if checked else None,
         model_version=publication.model_version if publication else "",
         synced_at=info.synced_at if info else 0.0,

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from backend.demo.label_studio_server import (
@@ -298,9 +299,7 @@ def _result(service: Service, scenario: Scenario, state: DemoState, url: str, ta
     consensus[np.searchsorted(tasks, rows["task"])] = rows["label"][:, 0]
     is_known = (truth >= 0) & (vote >= 0)
     publication = store.read_publication()
-    summary = store.read_summary()
     assert publication is not None
-    assert summary is not None
     (board, *_) = leaderboards(service, project)
     doubtful = [
         {
@@ -321,10 +320,11 @@ def _result(service: Service, scenario: Scenario, state: DemoState, url: str, ta
         "num_annotators": len(board["annotators"]),
         "majority_vote_accuracy": float((vote == truth)[is_known].mean()),
         "consensus_accuracy": float((consensus == truth)[is_known].mean()),
-        "estimated_accuracy": summary.questions[0].mean_quality,
         "classifier": board["classifier"],
         "worst_annotators": board["annotators"][-5:],
-        "bad_annotators": [f"{name}@example.com" for name in scenario.bad_annotators],
+        "bad_annotators": {
+            f"{name}@example.com": habit for name, habit in scenario.bad_annotators.items()
+        },
         "most_doubtful": doubtful,
         "model_version": publication.model_version,
         "label_studio": url,
@@ -347,7 +347,7 @@ def _print(result: JSON, folder: Path, wait: bool) -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
     say()
-    say(f"[bold]{result['title']}[/]")
+    say(f"[bold]{escape(result['title'])}[/]")
     say(
         f"{result['num_tasks']:,} tasks, {result['num_labels']:,} labels by "
         f"{result['num_annotators']} annotators; {result['num_labeled']:,} tasks have a consensus."
@@ -358,24 +358,25 @@ def _print(result: JSON, folder: Path, wait: bool) -> None:
     table.add_column("Accuracy", justify="right")
     table.add_row("majority vote", f"{100 * result['majority_vote_accuracy']:.1f} %")
     table.add_row("Crowdlab consensus", f"[green]{100 * result['consensus_accuracy']:.1f} %[/]")
-    table.add_row(
-        "  its own estimate, without the truth", f"{100 * result['estimated_accuracy']:.1f} %"
-    )
     console.print(table)
     table = Table(
         header_style="bold", title="Worst annotators, the worst last", title_justify="left"
     )
     table.add_column("Annotator")
-    for heading in ("Quality", "Agrees with consensus", "Labels"):
+    for heading in ("Quality", "Agreement", "Labels"):
         table.add_column(heading, justify="right")
+    if result["bad_annotators"]:
+        table.add_column("Simulated so that it")
     for row in result["worst_annotators"]:
-        mark = " [red](simulated as bad)[/]" if row["name"] in result["bad_annotators"] else ""
-        table.add_row(
-            row["name"] + mark,
+        cells = [
+            escape(row["name"]),
             f"{row['quality']:.3f}",
             f"{100 * row['agreement_with_consensus']:.1f} %",
             f"{row['num_labels']:,}",
-        )
+        ]
+        if result["bad_annotators"]:
+            cells.append(result["bad_annotators"].get(row["name"], ""))
+        table.add_row(*cells)
     console.print(table)
     table = Table(header_style="bold", title="Most doubtful tasks", title_justify="left")
     for heading in ("Task", "Consensus", "Quality", "Labels", "Truth"):
@@ -383,10 +384,10 @@ def _print(result: JSON, folder: Path, wait: bool) -> None:
     for row in result["most_doubtful"]:
         table.add_row(
             str(row["task"]),
-            row["consensus"],
+            escape(row["consensus"]),
             f"{row['quality']:.3f}",
             str(row["num_annotations"]),
-            row["truth"] or "–",
+            escape(row["truth"] or "–"),
         )
     console.print(table)
     say()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -68,7 +69,8 @@ class Scenario:
     """Class code per task, -1 if unknown."""
     ground_truth: tuple[int, ...]
     """Positions of tasks for which an expert's annotation is given."""
-    bad_annotators: tuple[str, ...] = ()
+    bad_annotators: Mapping[str, str] = field(default_factory=dict)
+    """Annotators made bad on purpose: name to what they do."""
 
 
 def digits_scenario(seed: int = 7) -> Scenario:
@@ -109,7 +111,7 @@ def digits_scenario(seed: int = 7) -> Scenario:
         labels=tuple(labels),
         truth=tuple(int(digit) for digit in truth),
         ground_truth=tuple(sorted(int(task) for task in expert)),
-        bad_annotators=(_RANDOM, _CONSTANT),
+        bad_annotators={_RANDOM: "answers at random", _CONSTANT: "always answers 1"},
     )
 
 

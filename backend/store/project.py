@@ -69,7 +69,7 @@ class QuestionSummary:
     num_labels: int
     num_ground_truth: int
     mean_quality: float | None
-    """Mean consensus quality score, 0 to 1: the estimated accuracy of the consensus."""
+    """Mean consensus quality score, 0 to 1."""
     ground_truth_accuracy: float | None
     """Share of the tasks with ground truth whose consensus equals it."""
     classifier: str
