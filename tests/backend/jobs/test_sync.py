@@ -1,0 +1,66 @@
+"""What a sync tells; the pulling itself is tested on a real Label Studio."""
+
+from typing import Any
+
+import numpy as np
+
+from backend.jobs.sync import SyncReport, TaskRows, replace_tasks
+from backend.label_studio.controls import Question, Source
+from backend.store.project import ProjectInfo, ProjectStore
+
+QUESTION = Question("label", "text", ("positive", "negative", "neutral"), (Source("text", "text"),))
+INFO = ProjectInfo("t", "<View/>", (QUESTION,), feature_width=2**18)
+
+
+def put(store: ProjectStore, tasks: list[dict[str, Any]], *gone: int) -> SyncReport:
+    rows = TaskRows((QUESTION,))
+    rows.add(tasks)
+    replaced = np.union1d(rows.task_ids, np.asarray(gone, dtype=np.int64))
+    return replace_tasks(store, store.read_info() or INFO, replaced, *rows.arrays())
+
+
+def test_the_recorded_page_is_stored_and_seen_as_unchanged(
+    store: ProjectStore, recorded: Any
+) -> None:
+    page = recorded("tasks_api_fields_all_page.json")["tasks"]
+    first = put(store, page)
+    assert first.tasks_added == len(page)
+    assert first.annotations_added == sum(len(task["annotations"]) for task in page)
+    again = put(store, page)
+    assert not again.is_change
+    assert str(again) == "nothing changed"
+    info = store.read_info()
+    assert info is not None
+    assert info.data_version == 1
+
+
+def test_page_and_export_hold_the_same(store: ProjectStore, recorded: Any) -> None:
+    page = recorded("tasks_api_fields_all_page.json")["tasks"]
+    ids = [task["id"] for task in page]
+    put(store, page)
+    export = [task for task in recorded("export_60_tasks.json") if task["id"] in ids]
+    assert not put(store, export).is_change
+
+
+def test_every_kind_of_change_is_told(store: ProjectStore, recorded: Any) -> None:
+    export = recorded("export_60_tasks.json")
+    put(store, export)
+    first, second, third = export[:3]
+    first["annotations"][0]["result"][0]["value"]["choices"] = ["neutral"]
+    del second["annotations"][0]
+    third["data"]["text"] += "!"
+    report = put(store, [first, second, third], export[3]["id"])
+    assert report.annotations_changed == 1
+    assert report.annotations_removed == 1 + len(export[3]["annotations"])
+    assert (report.tasks_changed, report.tasks_removed) == (1, 1)
+    assert report.tasks == {first["id"], second["id"], export[3]["id"]}
+    assert "1 annotations changed" in str(report)
+    assert len(store.features.read([export[3]["id"]])["task"]) == 0
+
+
+def test_reports_add_up() -> None:
+    one = SyncReport(tasks_added=1, tasks=frozenset({1}))
+    two = SyncReport(tasks_added=2, config_changed=True, tasks=frozenset({2}))
+    both = one + two
+    assert (both.tasks_added, both.tasks) == (3, {1, 2})
+    assert str(both) == "labeling config changed, 3 tasks added"

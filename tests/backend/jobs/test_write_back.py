@@ -1,0 +1,60 @@
+"""What Label Studio should hold; the writing itself is tested on a real one."""
+
+import numpy as np
+
+from backend.jobs.write_back import (
+    WriteBackReport,
+    _differing,
+    _leftovers,
+    expected_predictions,
+    result_of,
+    version_name,
+)
+from backend.label_studio.controls import Question
+
+QUESTIONS = (Question("a", "text", ("x", "y")), Question("b", "text", ("p", "q")))
+
+
+def test_versions_sort_as_their_numbers() -> None:
+    names = [version_name(number) for number in (2, 10, 999_999)]
+    assert names == sorted(names) == ["crowdlab-000002", "crowdlab-000010", "crowdlab-999999"]
+
+
+def test_only_our_own_versions_are_leftovers() -> None:
+    versions = {"crowdlab-000001": 3, "crowdlab-000002": 3, "crowdlab-x": 1, "bert": 4, "": 1}
+    assert _leftovers(versions, "crowdlab-000002") == ["crowdlab-000001"]
+
+
+def test_the_score_is_the_most_doubtful_answers() -> None:
+    consensus = {
+        "task": np.array([1, 2]),
+        "label": np.array([[0, 1], [-1, 0]]),
+        "quality": np.array([[0.9, 0.333333], [np.nan, 1.0000001]]),
+    }
+    expected = expected_predictions(consensus)
+    assert expected["score"].tolist() == [0.3333, 1.0]
+    assert result_of(QUESTIONS, consensus["label"][1]) == [
+        {"from_name": "b", "to_name": "text", "type": "choices", "value": {"choices": ["p"]}}
+    ]
+
+
+def test_differences_are_found() -> None:
+    def rows(*entries: tuple[int, int, float]) -> dict[str, np.ndarray]:
+        return {
+            "task": np.array([task for task, _, _ in entries]),
+            "label": np.array([[label] for _, label, _ in entries]).reshape(-1, 1),
+            "score": np.array([score for _, _, score in entries]),
+        }
+
+    old = rows((1, 0, 0.5), (2, 0, 0.5), (3, 0, 0.5), (4, 0, 0.5))
+    new = rows((1, 0, 0.5), (2, 1, 0.5), (3, 0, 0.6), (5, 0, 0.5))
+    assert _differing(old, new).tolist() == [2, 3, 4, 5]
+    assert _differing(old, old).tolist() == []
+
+
+def test_reports_read_as_sentences() -> None:
+    assert str(WriteBackReport("v", 3, created=3, is_new_version=True)) == (
+        "published 3 predictions as v"
+    )
+    assert str(WriteBackReport("v", 3)) == "nothing changed; v is up to date"
+    assert "1 predictions changed" in str(WriteBackReport("v", 3, changed=1))
