@@ -17,9 +17,8 @@ def find_chromium() -> str:
     RuntimeError
         None can be had; the message says what to do.
     """
-    for name in _NAMES:
-        if path := shutil.which(name):
-            return path
+    if path := _on_path():
+        return path
     tried = []
     if os.geteuid() == 0 and shutil.which("apt-get"):
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -29,8 +28,8 @@ def find_chromium() -> str:
             if done.returncode:
                 tried.append(f"{' '.join(command)}: {done.stderr.strip()[-300:]}")
                 break
-        else:
-            return find_chromium()
+        if path := _on_path():
+            return path
     install = [sys.executable, "-m", "playwright", "install", "chromium"]
     done = subprocess.run(install, capture_output=True, text=True)
     if done.returncode == 0:
@@ -43,6 +42,10 @@ def find_chromium() -> str:
         "The browser tests need Chromium, which is not on PATH and could not be installed: "
         f"{'; '.join(tried)}. Install the package chromium, then run the tests again."
     )
+
+
+def _on_path() -> str | None:
+    return next(filter(None, map(shutil.which, _NAMES)), None)
 
 
 if __name__ == "__main__":
