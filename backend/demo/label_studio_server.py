@@ -156,7 +156,8 @@ class LabelStudioServer:
 
     def _is_up(self) -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{self._port}/health", timeout=5).is_success
+            url = f"http://127.0.0.1:{self._port}/health"
+            return httpx.get(url, timeout=5, trust_env=False).is_success
         except httpx.HTTPError:
             return False
 
@@ -177,10 +178,15 @@ class LabelStudioServer:
             )
         return str(answer.json()["token"])
 
+    def _browser(self) -> httpx.Client:
+        """Client that keeps cookies, as a browser does."""
+        url = f"http://127.0.0.1:{self._port}"
+        return httpx.Client(base_url=url, timeout=60, trust_env=False)
+
     @contextmanager
     def _session(self, account: Account) -> Iterator[httpx.Client]:
         """Client that is logged in."""
-        with httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=60) as session:
+        with self._browser() as session:
             session.get("/user/login/")
             form = {"email": account.email, "password": account.password}
             answer = session.post("/user/login/", data=form | _token(session))
@@ -192,7 +198,7 @@ class LabelStudioServer:
         """Make a user who can log in, through the sign-up page, and return their id."""
         with self._session(admin) as session:
             link = session.get("/api/invite").json()["invite_url"]
-        with httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=60) as session:
+        with self._browser() as session:
             session.get(link)
             form = {
                 "email": account.email,

@@ -274,7 +274,7 @@ def _wait_for_service(settings: Settings, processes: Processes) -> None:
     while time.monotonic() < deadline:
         processes.check()
         try:
-            if httpx.get(f"{settings.public_url}/health", timeout=5).is_success:
+            if httpx.get(f"{settings.public_url}/health", timeout=5, trust_env=False).is_success:
                 return
         except httpx.HTTPError:
             time.sleep(0.1)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from label_studio_sdk import LabelStudio
@@ -66,7 +67,9 @@ class LabelStudioClient:
             raise SettingsError("LABEL_STUDIO_API_KEY is not set.", HOW_TO_GET_ACCESS)
         self.url = url.rstrip("/")
         self._is_legacy_token = api_key.count(".") != 2
-        self._connections = httpx.Client(timeout=timeout, follow_redirects=False)
+        # A proxy from the environment does not lead to this machine.
+        is_here = urlsplit(self.url).hostname in {"localhost", "127.0.0.1", "::1"}
+        self._connections = httpx.Client(timeout=timeout, trust_env=not is_here)
         try:
             sdk = LabelStudio(
                 base_url=self.url,
