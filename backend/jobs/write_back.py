@@ -155,7 +155,10 @@ def _publish(
 ) -> WriteBackReport:
     """Replace all our predictions by those of a new model version."""
     shown = client.project(store.project_id).get("model_version")
-    for leftover in _leftovers(versions, str(shown)):
+    # What people see now, or would see if somebody had not changed the project's model
+    # version, stays until the new predictions are complete.
+    previous = publication.model_version if publication else None
+    for leftover in _leftovers(versions, shown, previous):
         client.delete_model_version(store.project_id, leftover)
     last = max([_number_of(name) for name in versions], default=0)
     number = max(last, publication.number if publication else 0) + 1
@@ -268,7 +271,7 @@ def _withdraw(
 ) -> WriteBackReport:
     """Delete all our predictions, as nothing has a consensus any more."""
     deleted = 0
-    for name in _leftovers(versions, ""):
+    for name in _leftovers(versions):
         deleted += client.delete_model_version(store.project_id, name)
     if deleted:
         client.update_project(store.project_id, model_version="")
@@ -289,9 +292,9 @@ def _differing(published: Arrays, expected: Arrays) -> NDArray[Any]:
     return np.union1d(both[differs], np.setxor1d(published["task"], expected["task"]))
 
 
-def _leftovers(versions: dict[str, int], current: str) -> list[str]:
-    """Model versions of ours besides the current one."""
-    return [name for name in versions if _OURS.fullmatch(name) and name != current]
+def _leftovers(versions: dict[str, int], *kept: str | None) -> list[str]:
+    """Model versions of ours besides those to keep."""
+    return [name for name in versions if _OURS.fullmatch(name) and name not in kept]
 
 
 def _number_of(name: str) -> int:

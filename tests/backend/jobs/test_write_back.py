@@ -23,6 +23,8 @@ def test_versions_sort_as_their_numbers() -> None:
 def test_only_our_own_versions_are_leftovers() -> None:
     versions = {"crowdlab-000001": 3, "crowdlab-000002": 3, "crowdlab-x": 1, "bert": 4, "": 1}
     assert _leftovers(versions, "crowdlab-000002") == ["crowdlab-000001"]
+    assert _leftovers(versions, "crowdlab-000002", "crowdlab-000001", None) == []
+    assert _leftovers(versions) == ["crowdlab-000001", "crowdlab-000002"]
 
 
 def test_the_score_is_the_most_doubtful_answers() -> None:
