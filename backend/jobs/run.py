@@ -9,7 +9,7 @@ from functools import cache
 
 from rq import get_current_job
 
-from backend.errors import CrowdlabError, NothingToComputeError
+from backend.errors import CrowdlabError, NothingToComputeError, ProjectNotFoundError
 from backend.jobs import pipeline
 from backend.service import Service
 from backend.settings import load_settings
@@ -36,9 +36,17 @@ def apply_events_job(project_id: int) -> None:
 def refresh_job(project_id: int, kind: str) -> None:
     """Sync, recompute and write back the project, as a request of this kind wants."""
     service = _settings_service()
-    service.store(project_id).unmark_scheduled(kind)
+    store = service.store(project_id)
+    store.unmark_scheduled(kind)
     with _failures_noted(service, project_id):
-        pipeline.refresh(service, project_id, full_sync=kind == "full_refresh")
+        try:
+            pipeline.refresh(service, project_id, full_sync=kind == "full_refresh")
+        except ProjectNotFoundError as error:
+            info = store.read_info()
+            if info is not None and info.cursor:
+                raise
+            log.warning("project %s, known from events alone, is forgotten: %s", project_id, error)
+            store.forget()
 
 
 @contextmanager

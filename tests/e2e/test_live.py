@@ -5,6 +5,7 @@ import subprocess
 import time
 from typing import Any
 
+import httpx
 import pytest
 
 from backend.label_studio.project_setup import TAB_TITLE
@@ -268,6 +269,22 @@ def test_status_leaderboard_and_doctor_tell_the_truth(
     assert shown.index("ann@example.com") < shown.index("cat@example.com")
     findings = json.loads(crowdlab(running, "doctor", "--json")) if _healthy(running) else []
     assert all(one["is_ok"] for one in findings if str(project) in one["subject"])
+
+
+def test_a_project_that_label_studio_does_not_have_is_forgotten(
+    running: Running, recorded: Any
+) -> None:
+    body = recorded("webhook_ANNOTATIONS_CREATED.json")["body"]
+    body["project"]["id"] = 424_242
+    answer = httpx.post(
+        f"{running.service.settings.public_url}/webhook",
+        json=body,
+        headers={"X-Crowdlab-Secret": "a-shared-secret"},
+    )
+    assert answer.status_code == 201
+    redis = running.service.redis
+    wait_for(lambda: not redis.keys("crowdlab:{424242}:*"))
+    assert 424_242 not in running.service.projects()
 
 
 def _healthy(running: Running) -> bool:
