@@ -17,14 +17,9 @@ from backend.label_studio.controls import NO_LABEL, Question
 from backend.store.arrays import Arrays
 from backend.store.project import JSON, ProjectStore, QuestionSummary, Summary
 from backend.store.tables import select
-from crowdlab_engine import (
-    Crowdlab,
-)
+from crowdlab_engine import Crowdlab
 
 log = logging.getLogger(__name__)
-
-_DENSE_WIDTH = 4096
-"""Features up to this width are given to the classifier as a dense array."""
 
 
 @dataclass(frozen=True)
