@@ -157,15 +157,20 @@ def start() -> None:
             processes.start(f"{kind.value} worker", command, environment)
         processes.start("web", own_command("web"), environment)
         err.print(f"Crowdlab listens on http://{settings.host}:{settings.port} (Ctrl-C stops it).")
-        if not settings.label_studio_api_key.get_secret_value():
-            err.print(
-                "[yellow]LABEL_STUDIO_API_KEY is not set:[/] nothing can be pulled from or "
-                "written to Label Studio.",
-                highlight=False,
-            )
+        _tell_label_studio(settings)
         _warn_if_open(settings)
         processes.watch()
         err.print("Stopping.")
+
+
+def _tell_label_studio(settings: Settings) -> None:
+    """Say at once whether Label Studio accepts the token."""
+    from backend.doctor import examine_label_studio
+
+    found = examine_label_studio(settings)
+    mark = "" if found.is_ok else "[bold yellow]Warning:[/] "
+    text = f"{mark}{found.subject}: {escape(found.message)} {escape(found.remedy)}"
+    err.print(text, highlight=False, soft_wrap=True)
 
 
 def _warn_if_open(settings: Settings) -> None:
@@ -380,7 +385,9 @@ def doctor(json_output: AsJson = False) -> None:
     """Check the whole chain and say how to mend each fault."""
     from backend.doctor import examine
 
-    findings = examine(load_settings())
+    with _progress() as progress:
+        progress("Checking", 0, None)
+        findings = examine(load_settings())
     if json_output:
         _print_json([asdict(one) for one in findings])
     else:

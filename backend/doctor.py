@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TypeVar
 
 import httpx
 
@@ -14,8 +14,6 @@ from backend.label_studio.client import LabelStudioClient
 from backend.service import Service
 from backend.settings import SECRET_HEADER, Settings
 from backend.store.connection import RedisConnection
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -41,55 +39,35 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Check Redis, Label Studio, this service's processes and each connected project."""
-    findings: list[Finding] = []
-    client = _attempt(findings, "Label Studio", lambda: _client_of(settings))
-    if client is not None:
-        findings.append(_version_of(client))
-    findings.append(_web_of(settings))
-    connection = _attempt(findings, "Redis", lambda: RedisConnection(settings))
-    if connection is None:
-        return findings
-    with connection:
-        service = Service(settings, connection.redis)
+    label_studio = examine_label_studio(settings)
+    findings = [label_studio, _web_of(settings)]
+    try:
+        connection = RedisConnection(settings)
+    except CrowdlabError as error:
+        return [*findings, Finding.fault("Redis", error.message, error.hint)]
+    with connection, closing(Service(settings, connection.redis)) as service:
         version = connection.redis.info("server")["redis_version"]
         findings.append(Finding.ok("Redis", f"release {version} answers"))
         findings += _workers_of(service)
-        for project_id in service.projects():
-            if client is not None:
-                findings += _project(service, client, project_id)
-        if not service.projects():
-            findings.append(
-                Finding.fault(
-                    "Projects",
-                    "no project is connected",
-                    "Run `crowdlab connect PROJECT` with a project's number.",
-                )
-            )
+        projects = service.projects()
+        if not projects:
+            remedy = "Run `crowdlab connect PROJECT` with a project's number."
+            findings.append(Finding.fault("Projects", "no project is connected", remedy))
+        for project_id in projects if label_studio.is_ok else ():
+            findings += _project(service, service.label_studio, project_id)
     return findings
 
 
-def _attempt(findings: list[Finding], subject: str, step: Callable[[], Result]) -> Result | None:
-    """Result of a step, or None and a finding if it fails."""
+def examine_label_studio(settings: Settings) -> Finding:
+    """Check whether Label Studio answers and accepts the token."""
+    key = settings.label_studio_api_key.get_secret_value()
     try:
-        return step()
+        with closing(LabelStudioClient(settings.label_studio_url, key, timeout=15)) as client:
+            user = client.current_user()["email"]
+            release = client.version()
     except CrowdlabError as error:
-        findings.append(Finding.fault(subject, error.message, error.hint))
-        return None
-
-
-def _client_of(settings: Settings) -> LabelStudioClient:
-    client = LabelStudioClient(
-        settings.label_studio_url, settings.label_studio_api_key.get_secret_value(), timeout=15
-    )
-    client.current_user()
-    return client
-
-
-def _version_of(client: LabelStudioClient) -> Finding:
-    user = client.current_user()["email"]
-    return Finding.ok(
-        "Label Studio", f"release {client.version()} at {client.url} accepts {user}'s token"
-    )
+        return Finding.fault("Label Studio", error.message, error.hint)
+    return Finding.ok("Label Studio", f"release {release} at {client.url} accepts {user}'s token")
 
 
 def _web_of(settings: Settings) -> Finding:
