@@ -111,28 +111,7 @@ def active_learning_scores(
         random_state=generator,
         row_sum_tolerance=row_sum_tolerance,
     )
-    labeled = labeled_scores(fitted, labels, pred_probs)
-    if pred_probs_unlabeled is None:
-        return ActiveLearningScores(labeled=labeled, unlabeled=np.empty(0))
-
-    pool = check_pool(
-        pred_probs_unlabeled, num_classes=labels.num_classes, row_sum_tolerance=row_sum_tolerance
-    )
-    models = each_model(pool)
-    temperatures = np.atleast_1d(fitted.temperature_)
-    if len(models) != len(temperatures):
-        raise ValueError(
-            f"pred_probs are of {len(temperatures)} models and pred_probs_unlabeled of "
-            f"{len(models)}: predict both by the same models"
-        )
-    if fitted.calibrate_probs:
-        models = np.stack([scale(*one) for one in zip(models, temperatures, strict=True)])
-    return ActiveLearningScores(
-        labeled=labeled,
-        unlabeled=_pool_scores(
-            models, np.atleast_1d(fitted.model_weight_), _newcomer(fitted, labels), ties, generator
-        ),
-    )
+    return score_tasks(fitted, labels, pred_probs, pred_probs_unlabeled, random_state=generator)
 
 
 def fit_consensus(
@@ -159,10 +138,49 @@ def fit_consensus(
     ).fit(labels, pred_probs)
 
 
-def labeled_scores(
+def score_tasks(
+    fitted: Crowdlab,
+    labels: MultiannotatorLabels,
+    pred_probs: ArrayLike | None,
+    pred_probs_unlabeled: ArrayLike | None,
+    *,
+    random_state: RandomState,
+) -> ActiveLearningScores:
+    """Score tasks by a consensus of `fit_consensus`; parameters as `active_learning_scores`."""
+    labeled = _labeled_scores(fitted, labels, pred_probs)
+    if pred_probs_unlabeled is None:
+        return ActiveLearningScores(labeled=labeled, unlabeled=np.empty(0))
+
+    pool = check_pool(
+        pred_probs_unlabeled,
+        num_classes=labels.num_classes,
+        row_sum_tolerance=fitted.row_sum_tolerance,
+    )
+    models = each_model(pool)
+    temperatures = np.atleast_1d(fitted.temperature_)
+    if len(models) != len(temperatures):
+        raise ValueError(
+            f"pred_probs are of {len(temperatures)} models and pred_probs_unlabeled of "
+            f"{len(models)}: predict both by the same models"
+        )
+    if fitted.calibrate_probs:
+        models = np.stack([scale(*one) for one in zip(models, temperatures, strict=True)])
+    return ActiveLearningScores(
+        labeled=labeled,
+        unlabeled=_pool_scores(
+            models,
+            np.atleast_1d(fitted.model_weight_),
+            _newcomer(fitted, labels),
+            fitted.ties,
+            random_state,
+        ),
+    )
+
+
+def _labeled_scores(
     fitted: Crowdlab, labels: MultiannotatorLabels, pred_probs: ArrayLike | None
 ) -> FloatArray:
-    """Score the tasks that a consensus was fitted to by `fit_consensus`, shape (N,)."""
+    """Score the tasks that a consensus was fitted to, shape (N,)."""
     if pred_probs is None or fitted.calibrate_probs:
         quality = np.nan_to_num(fitted.consensus_quality_score_)
     else:
@@ -187,19 +205,19 @@ def _pool_scores(
     model_weight: FloatArray,
     newcomer: float,
     ties: Ties,
-    generator: np.random.RandomState,
+    random_state: RandomState,
 ) -> FloatArray:
     """Score tasks on which only models have spoken, at the class that most of them prefer."""
     models = each_model(pool)
     num_tasks, num_classes = models.shape[1:]
-    preferred = _preferred_class(models, ties, generator)
+    preferred = _preferred_class(models, ties, random_state)
     at_preferred = models[:, np.arange(num_tasks), preferred]
     support = (model_weight[:, None] * at_preferred).sum(axis=0)
     scores: FloatArray = (support + newcomer / num_classes) / (model_weight.sum() + newcomer)
     return scores
 
 
-def _preferred_class(models: FloatArray, ties: Ties, generator: np.random.RandomState) -> IntArray:
+def _preferred_class(models: FloatArray, ties: Ties, random_state: RandomState) -> IntArray:
     """Majority vote of the models, each for the class of its largest probability."""
     num_models, num_tasks, num_classes = models.shape
     votes = MultiannotatorLabels.from_codes(
@@ -210,4 +228,4 @@ def _preferred_class(models: FloatArray, ties: Ties, generator: np.random.Random
         num_annotators=num_models,
         num_classes=num_classes,
     )
-    return majority_vote(votes, models, ties=ties, random_state=generator)
+    return majority_vote(votes, models, ties=ties, random_state=random_state)
