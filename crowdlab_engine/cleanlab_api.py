@@ -475,10 +475,8 @@ class _Crowd:
             num_annotators=num_annotators,
             num_classes=num_classes,
         )
-        if not allow_single_labels and vote_counts(codes).max() == 1:
-            warnings.warn(
-                "no two annotators agree on any task: check the labels", UserWarning, stacklevel=4
-            )
+        if not allow_single_labels:
+            _warn_of_no_agreement(codes)
         return cls(codes, index, annotators, column_names)
 
 
@@ -713,6 +711,8 @@ def _active_learning(
             "the probabilities as pred_probs_unlabeled"
         )
     crowd = _Crowd.read(labels, pred_probs, num_dimensions=num_dimensions, allow_single_labels=True)
+    if crowd.labels.num_labels > crowd.labels.num_tasks:
+        _warn_of_no_agreement(crowd.labels)
     fitted = fit_consensus(
         crowd.labels,
         pred_probs,
@@ -724,6 +724,13 @@ def _active_learning(
     _note_lost_classes(crowd.labels, fitted.consensus_label_, fitted.consensus_method)
     _note_annotators_without_peers(crowd, fitted)
     return score_tasks(fitted, crowd.labels, pred_probs, pool, random_state=generator)
+
+
+def _warn_of_no_agreement(labels: MultiannotatorLabels) -> None:
+    if vote_counts(labels).max() == 1:
+        warnings.warn(
+            "no two annotators agree on any task: check the labels", UserWarning, stacklevel=5
+        )
 
 
 def _warn_of_random_ties(tasks: IntArray) -> None:

@@ -39,6 +39,9 @@ QualityMethod: TypeAlias = Literal["crowdlab", "agreement"]
 MIN_WEIGHT = 1e-6
 """Lower bound of weights and of the baseline error: nobody counts for nothing."""
 
+BLOCK_CELLS = 2**22
+"""How many numbers an ensemble's posterior holds at a time."""
+
 
 @dataclass(frozen=True, eq=False)
 class Weights:
@@ -142,10 +145,21 @@ def posterior(
         In [0, 1]; rows sum to 1 as far as those of `pred_probs` do. A task without labels
         has the classifiers' mean, or NaN without any.
     """
+    if pred_probs is not None and pred_probs.ndim == 3:
+        probs = _posterior_of_ensemble(labels, pred_probs, weights)
+    else:
+        probs = _posterior_of_model(labels, pred_probs, weights)
+    unlabelled = np.flatnonzero(labels.num_annotations == 0)
+    probs[unlabelled] = prediction(pred_probs, weights, unlabelled)
+    return np.clip(probs, 0.0, 1.0, out=probs)
+
+
+def _posterior_of_model(
+    labels: MultiannotatorLabels, pred_probs: FloatArray | None, weights: Weights
+) -> FloatArray:
+    """Posterior of labelled tasks, from one classifier or none; other rows mean nothing."""
     shape = (labels.num_tasks, labels.num_classes)
-    probs = np.zeros(shape)
-    for weight, model in zip(weights.model, each_model(pred_probs), strict=True):
-        probs += weight * model
+    probs = np.zeros(shape) if pred_probs is None else weights.model[0] * pred_probs
     label_weight = weights.annotator[labels.annotator]
     if_given = label_weight * weights.agreement
     if_other = label_weight * weights.disagreement
@@ -156,11 +170,40 @@ def posterior(
         probs[tasks, given] = voted
     total = np.bincount(labels.task, weights=label_weight, minlength=shape[0])
     total += weights.model.sum()
-    unlabelled = np.flatnonzero(labels.num_annotations == 0)
-    total[unlabelled] = 1.0
+    total[labels.num_annotations == 0] = 1.0
     probs /= total[:, None]
-    probs[unlabelled] = prediction(pred_probs, weights, unlabelled)
-    return np.clip(probs, 0.0, 1.0, out=probs)
+    return probs
+
+
+def _posterior_of_ensemble(
+    labels: MultiannotatorLabels, pred_probs: FloatArray, weights: Weights
+) -> FloatArray:
+    """Posterior of labelled tasks, from several classifiers; other rows mean nothing.
+
+    All that is said of a class, by models and then annotators, is one array added up by
+    numpy, as the reference does: then exact ties are ties here too.
+    """
+    num_models, num_tasks, num_classes = pred_probs.shape
+    probs = np.zeros((num_tasks, num_classes))
+    classes = np.arange(num_classes)[:, None]
+    for size in np.unique(labels.num_annotations[labels.num_annotations > 0]):
+        of_size = np.flatnonzero(labels.num_annotations == size)
+        num_blocks = 1 + of_size.size * num_classes * (num_models + size) // BLOCK_CELLS
+        for tasks in np.array_split(of_size, num_blocks):
+            block = labels.take(tasks)
+            votes = block.label.reshape(-1, 1, size) == classes
+            said = np.concatenate(
+                [
+                    pred_probs[:, tasks].transpose(1, 2, 0),
+                    np.where(votes, weights.agreement, weights.disagreement),
+                ],
+                axis=2,
+            )
+            models = np.broadcast_to(weights.model, (len(tasks), num_models))
+            weight = np.hstack([models, weights.annotator[block.annotator].reshape(-1, size)])
+            said *= weight[:, None]
+            probs[tasks] = said.sum(axis=2) / weight.sum(axis=1, keepdims=True)
+    return probs
 
 
 def prediction(
@@ -190,7 +233,10 @@ def prediction(
 def model_shares(weights: Weights) -> FloatArray:
     """Return the weights of the classifiers among themselves, shape (P,), of sum 1."""
     total = weights.model.sum()
-    return weights.model / total if total else np.full_like(weights.model, 1 / len(weights.model))
+    if total == 0:  # the classifiers do not count, but are all there is
+        return np.full_like(weights.model, 1 / max(1, len(weights.model)))
+    shares: FloatArray = weights.model / total
+    return shares
 
 
 def most_probable(
@@ -251,12 +297,38 @@ def best_quality(posterior: FloatArray, majority: IntArray) -> IntArray:
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """What `Crowdlab.explain` needs to know about the last fit; arrays are not copied."""
+    """What a fit has started from and come to; arrays are not copied."""
 
     labels: MultiannotatorLabels
     pred_probs: FloatArray | None
     weights: Weights
     truth: IntArray
+
+    def contributions(self, task: int) -> tuple[list[tuple[str, object]], FloatArray]:
+        """Return who adds to the posterior of a task, and what: one row each, (…, K)."""
+        labels, weights = self.labels, self.weights
+        if self.truth[task] != NO_CONSENSUS:
+            return [("ground truth", 0)], np.eye(labels.num_classes)[self.truth[[task]]]
+        predicted = np.empty((0, labels.num_classes))
+        if self.pred_probs is not None:
+            predicted = each_model(self.pred_probs)[:, task]
+        models: list[tuple[str, object]] = [("model", number) for number in range(len(predicted))]
+        given = np.flatnonzero(labels.task == task)
+        if not given.size:
+            return models, model_shares(weights)[:, None] * predicted
+        annotators = labels.annotator[given]
+        votes = np.where(
+            labels.label[given, None] == np.arange(labels.num_classes),
+            weights.agreement,
+            weights.disagreement,
+        )
+        weight = np.concatenate([weights.model, weights.annotator[annotators]])
+        said = np.concatenate([predicted, votes])
+        names = labels.annotator_ids[annotators].tolist()
+        return (
+            models + [("annotator", name) for name in names],
+            weight[:, None] * said / weight.sum(),
+        )
 
 
 class Crowdlab(BaseEstimator):  # type: ignore[misc]
@@ -452,35 +524,11 @@ default "self_confidence"
             There is no such task.
         """
         check_is_fitted(self, "consensus_label_")
-        labels, pred_probs = self._fitted.labels, self._fitted.pred_probs
-        weights, truth = self._fitted.weights, self._fitted.truth
+        labels = self._fitted.labels
         matches = np.flatnonzero(pd.Index(labels.task_ids) == task)
         if not matches.size:
             raise KeyError(f"no task {task!r}: pass one of the labels' task_ids")
-        row = matches[0]
-
-        models = each_model(pred_probs)
-        mine = np.flatnonzero(labels.task == row)
-        annotators = labels.annotator[mine]
-        if truth[row] != NO_CONSENSUS:
-            sources: list[tuple[str, object]] = [("ground truth", 0)]
-            parts = np.eye(labels.num_classes)[truth[row]][None]
-        elif not mine.size:
-            sources = [("model", number) for number in range(len(models))]
-            parts = model_shares(weights)[:, None] * models[:, row]
-        else:
-            sources = [("model", number) for number in range(len(models))]
-            sources += [("annotator", one) for one in labels.annotator_ids[annotators].tolist()]
-            votes = np.where(
-                labels.label[mine, None] == np.arange(labels.num_classes),
-                weights.agreement,
-                weights.disagreement,
-            )
-            weight = np.concatenate([weights.model, weights.annotator[annotators]])
-            said = np.concatenate(
-                [models[:, row] if len(models) else np.empty((0, labels.num_classes)), votes]
-            )
-            parts = weight[:, None] * said / weight.sum()
+        sources, parts = self._fitted.contributions(matches[0])
         return pd.DataFrame(
             parts,
             index=pd.MultiIndex.from_tuples(sources, names=["source", "id"]),

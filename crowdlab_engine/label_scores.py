@@ -62,6 +62,8 @@ def label_scores(
       log K and by x_l. All divisors are at least 1e-6, as in cleanlab 2.9.0; hence where r
       is smaller, at probabilities that are 1 to six digits, the score falls to 0.
 
+    Of a single class, every score is x_l.
+
     Parameters
     ----------
     probs : ndarray of float64, shape (N, K)
@@ -83,11 +85,13 @@ def label_scores(
         In [0, 1]; higher is better.
     """
     if thresholds is not None:
-        offsets = thresholds.max(axis=1, keepdims=True) - thresholds
-        probs = probs[row] + offsets[np.zeros_like(row) if group is None else group]
+        own = np.zeros_like(row) if group is None else group
+        probs = probs[row] - thresholds[own] + thresholds.max(axis=1)[own, None]
         probs /= probs.sum(axis=1, keepdims=True)
         row = np.arange(len(row))
     confidence = probs[row, label]
+    if probs.shape[1] == 1:
+        return confidence
     if method == "normalized_margin":
         margin: FloatArray = (confidence - _best_other(probs, row, label) + 1) / 2
         return margin
@@ -129,9 +133,7 @@ def class_thresholds(
 
 
 def _best_other(probs: FloatArray, row: IntArray, label: IntArray) -> FloatArray:
-    """Largest probability of another class than the label; 0 if there is none."""
-    if probs.shape[1] == 1:
-        return np.zeros(len(row))
+    """Largest probability of another class than the label."""
     best = probs.argmax(axis=1)
     second, largest = np.partition(probs, -2, axis=1)[:, -2:].T
     other: FloatArray = np.where(label == best[row], second[row], largest[row])
@@ -139,11 +141,8 @@ def _best_other(probs: FloatArray, row: IntArray, label: IntArray) -> FloatArray
 
 
 def _normalized_entropy(probs: FloatArray) -> FloatArray:
-    """Entropy of each row, divided by that of a uniform one; 0 for a single class."""
-    num_classes = probs.shape[1]
-    if num_classes == 1:
-        return np.zeros(len(probs))
+    """Entropy of each row, divided by that of a uniform one."""
     terms = np.zeros_like(probs)
     np.log(probs, out=terms, where=probs > 0)
-    entropy: FloatArray = -(probs * terms).sum(axis=1) / np.log(num_classes)
+    entropy: FloatArray = -(probs * terms).sum(axis=1) / np.log(probs.shape[1])
     return entropy

@@ -46,8 +46,8 @@ def test_an_ensemble_of_one_model_is_that_model() -> None:
     pool = np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])
     alone = active_learning_scores(LABELS, PROBS, pool)
     ensemble = active_learning_scores(LABELS, PROBS[None], pool[None])
-    np.testing.assert_array_equal(alone.labeled, ensemble.labeled)
-    np.testing.assert_array_equal(alone.unlabeled, ensemble.unlabeled)
+    np.testing.assert_allclose(ensemble.labeled, alone.labeled, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(ensemble.unlabeled, alone.unlabeled, rtol=0, atol=1e-12)
 
 
 def test_tasks_without_labels_score_as_in_the_pool() -> None:
