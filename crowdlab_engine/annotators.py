@@ -51,7 +51,7 @@ def annotator_stats(
         `agreement_with_consensus` in [0, 1], the share of the annotator's labels that
         equal the consensus; `worst_class`, the class code that the annotator gives with
         the least agreement, -1 without labels; `num_examples_labeled`; `enough_data`,
-        whether the annotator shares a task with another one.
+        whether the annotator shares a task with another one, or with a known truth.
     """
     quality = annotator_quality(labels, statistics, label_quality, model_share)
     agreement = _ratio(statistics.labels_agreeing, statistics.labels_given)
