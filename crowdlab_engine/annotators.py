@@ -51,7 +51,7 @@ def annotator_stats(
         `agreement_with_consensus` in [0, 1], the share of the annotator's labels that
         equal the consensus; `worst_class`, the class code that the annotator gives with
         the least agreement, -1 without labels; `num_examples_labeled`; `enough_data`,
-        whether the annotator shares a task with another one.
+        whether the annotator shares a task with another one, or with a known truth.
     """
     quality = annotator_quality(labels, statistics, label_quality, model_share)
     agreement = _ratio(statistics.labels_agreeing, statistics.labels_given)
@@ -124,26 +124,45 @@ def worst_class(
     ndarray of int64, shape (M,)
         Class codes, among those the annotator has used; -1 for annotators without labels.
     """
-    cell = labels.annotator * labels.num_classes + labels.label
-    num_cells = labels.num_annotators * labels.num_classes
+    num_classes = labels.num_classes
+    cell = labels.annotator * num_classes + labels.label
+    num_cells = labels.num_annotators * num_classes
     given = np.bincount(cell, minlength=num_cells)
     agreeing = np.bincount(cell[labels.label == consensus[labels.task]], minlength=num_cells)
-    quality = np.bincount(cell, weights=consensus_quality[labels.task], minlength=num_cells)
     used = np.flatnonzero(given)
-    annotator, code = np.divmod(used, labels.num_classes)
-    order = np.lexsort(
-        (
-            code,
-            -quality[used] / given[used],
-            -given[used],
-            agreeing[used] / given[used],
-            annotator,
-        )
-    )
+    annotator = used // num_classes
+    agreement, count = agreeing[used] / given[used], given[used]
+    order = np.lexsort((-count, agreement, annotator))
     present, first = np.unique(annotator[order], return_index=True)
+    worst_cell = order[first]
+    of_annotator = np.searchsorted(present, annotator)
+    is_candidate = (agreement == agreement[worst_cell][of_annotator]) & (
+        count == count[worst_cell][of_annotator]
+    )
+    candidates = used[is_candidate]
+    quality = _mean_quality(labels, cell, candidates, consensus_quality)
+    order = np.lexsort((candidates, -quality, candidates // num_classes))
+    first = np.unique(candidates[order] // num_classes, return_index=True)[1]
     worst = np.full(labels.num_annotators, NO_CLASS, dtype=np.int64)
-    worst[present] = code[order][first]
+    worst[present] = candidates[order[first]] % num_classes
     return worst
+
+
+def _mean_quality(
+    labels: MultiannotatorLabels, cell: IntArray, candidates: IntArray, quality: FloatArray
+) -> FloatArray:
+    """Mean consensus quality of the labels in each candidate cell; 0 where it decides nothing.
+
+    Equal means occur in practice, and rounding decides them: these are pandas' means, which
+    compensate for it, as the reference's do.
+    """
+    owner = candidates // labels.num_classes
+    contested = candidates[np.bincount(owner)[owner] > 1]
+    is_contested = np.zeros(labels.num_annotators * labels.num_classes, dtype=np.bool_)
+    is_contested[contested] = True
+    chosen = is_contested[cell]
+    by_cell = pd.Series(quality[labels.task[chosen]]).groupby(cell[chosen]).mean()
+    return np.asarray(by_cell.reindex(candidates, fill_value=0.0), dtype=np.float64)
 
 
 def _ratio(part: AnyArray, whole: IntArray) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike
 from crowdlab_engine._random import RandomState, random_generator
 from crowdlab_engine._typing import FloatArray, IntArray
 from crowdlab_engine.labels import MultiannotatorLabels
-from crowdlab_engine.pred_probs import check_pred_probs
+from crowdlab_engine.pred_probs import check_pred_probs, mean_model
 
 Ties: TypeAlias = Literal["frequent", "rare"]
 
@@ -31,6 +32,22 @@ def vote_counts(labels: MultiannotatorLabels) -> IntArray:
     return np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
 
 
+@dataclass(frozen=True, eq=False)
+class MajorityVote:
+    """Outcome of a majority vote.
+
+    Attributes
+    ----------
+    label : ndarray of int64, shape (N,)
+        Class codes; -1 for tasks without labels.
+    drawn : ndarray of int64
+        Tasks whose label is a random one among equals, ascending.
+    """
+
+    label: IntArray
+    drawn: IntArray
+
+
 def majority_vote(
     labels: MultiannotatorLabels,
     pred_probs: ArrayLike | None = None,
@@ -42,7 +59,7 @@ def majority_vote(
 
     Ties are broken by these rules, each among the classes that the one before left equal:
 
-    1. the largest `pred_probs` of the task, if given;
+    1. the largest `pred_probs` of the task, if given (of several models, their mean);
     2. the class with the most labels over all tasks (`ties="frequent"`), or the fewest
        (`ties="rare"`, as cleanlab 2.9.0 does);
     3. the class whose annotators on this task agree best, on average, with the majority
@@ -54,8 +71,9 @@ def majority_vote(
     ----------
     labels : MultiannotatorLabels
         Labels of N tasks.
-    pred_probs : array_like, shape (N, K), optional
-        Predicted class probabilities, within [0, 1]; rows need not sum to 1.
+    pred_probs : array_like, shape (N, K) or (P, N, K), optional
+        Class probabilities predicted by one model, or by P models, within [0, 1]; rows need
+        not sum to 1.
     ties : {"frequent", "rare"}, default "frequent"
         Which class rule 2 prefers.
     random_state : int or numpy.random.RandomState, default 0
@@ -73,14 +91,26 @@ def majority_vote(
     TypeError
         `random_state` is neither an integer nor a `RandomState`.
     """
-    if ties not in get_args(Ties):
-        raise ValueError(f"ties is {ties!r}: choose one of {list(get_args(Ties))}")
-    generator = random_generator(random_state)
     probs = None
     if pred_probs is not None:
         probs = check_pred_probs(pred_probs, labels, row_sum_tolerance=np.inf)
+    return vote(labels, probs, ties=ties, random_state=random_state).label
+
+
+def vote(
+    labels: MultiannotatorLabels,
+    pred_probs: FloatArray | None,
+    *,
+    ties: Ties,
+    random_state: RandomState,
+) -> MajorityVote:
+    """Vote as `majority_vote` does, on checked `pred_probs`, and tell what chance decided."""
+    if ties not in get_args(Ties):
+        raise ValueError(f"ties is {ties!r}: choose one of {list(get_args(Ties))}")
+    generator = random_generator(random_state)
     if labels.num_labels == 0:
-        return np.full(labels.num_tasks, NO_CONSENSUS, dtype=np.int64)
+        nobody = np.full(labels.num_tasks, NO_CONSENSUS, dtype=np.int64)
+        return MajorityVote(label=nobody, drawn=np.empty(0, dtype=np.int64))
 
     counts = vote_counts(labels)
     has_label = labels.num_annotations > 0
@@ -90,7 +120,8 @@ def majority_vote(
     clear_winner = winner.copy()
 
     rules: list[Callable[[IntArray], FloatArray | IntArray]] = []
-    if probs is not None:
+    if pred_probs is not None:
+        probs = mean_model(pred_probs)
         rules.append(lambda tasks: probs[tasks])
     totals = counts.sum(axis=0)[None, :]
     rules.append(lambda tasks: totals if ties == "frequent" else -totals)
@@ -110,7 +141,7 @@ def majority_vote(
     # An array of bounds draws the same numbers as one `choice` per task.
     drawn = generator.randint(0, candidates.sum(axis=1))
     winner[tied] = (candidates.cumsum(axis=1) == drawn[:, None] + 1).argmax(axis=1)
-    return winner
+    return MajorityVote(label=winner, drawn=tied)
 
 
 def _voters_agreement(

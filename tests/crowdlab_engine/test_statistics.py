@@ -30,7 +30,7 @@ def test_sums() -> None:
     sums = statistics(labels, consensus, pred_probs)
     assert (sums.num_tasks, sums.num_labels, sums.num_shared, sums.num_predicted) == (3, 6, 2, 3)
     assert sums.labels_per_task == 2
-    assert sums.model_errors == 1
+    assert sums.model_errors.tolist() == [1]
     assert sums.agreement == pytest.approx(2 / 3 + 1 / 2)
     assert sums.consensus_counts.tolist() == [1, 1]
     assert sums.labels_given.tolist() == [2, 2, 2]
@@ -44,13 +44,33 @@ def test_sums() -> None:
 def test_without_pred_probs_nothing_is_predicted() -> None:
     labels = MultiannotatorLabels.from_codes([0, 0], [0, 1], [0, 1])
     sums = statistics(labels, np.array([0]))
-    assert (sums.num_predicted, sums.model_errors) == (0, 0)
+    assert (sums.num_predicted, sums.model_errors.tolist()) == (0, [])
+
+
+def test_each_model_has_its_errors() -> None:
+    labels = MultiannotatorLabels.from_codes([0, 0, 1, 1], [0, 1, 0, 1], [0, 0, 1, 1])
+    right = np.array([[0.9, 0.1], [0.1, 0.9]])
+    sums = statistics(labels, np.array([0, 1]), np.stack([right, 1 - right]))
+    assert sums.model_errors.tolist() == [0, 2]
+
+
+def test_a_known_truth_stands_in_for_the_peers() -> None:
+    # Task 0: labels 0, 0, 1 and truth 1; task 1: a single 1, truth 1; task 2: 1, 1, unknown.
+    labels = MultiannotatorLabels.from_codes(
+        [0, 0, 0, 1, 2, 2], [0, 1, 2, 0, 1, 2], [0, 0, 1, 1, 1, 1]
+    )
+    sums = statistics(labels, np.array([1, 1, 1]), is_known=np.array([True, True, False]))
+    assert sums.num_shared == 3
+    assert sums.agreement == pytest.approx(1 / 3 + 1 + 1)
+    assert sums.peers.tolist() == [2 + 1, 2 + 1, 2 + 1]
+    assert sums.peers_agreeing.tolist() == [0 + 1, 0 + 1, 2 + 1]
+    assert sums.shared_given.tolist() == [2, 2, 2]
 
 
 def test_other_vocabularies_do_not_add() -> None:
     one = statistics(MultiannotatorLabels.from_codes([0], [0], [0]), np.array([0]))
     two = statistics(MultiannotatorLabels.from_codes([0], [1], [0]), np.array([0]))
-    with pytest.raises(ValueError, match="1 annotators and 1 classes, and 2 and 1"):
+    with pytest.raises(ValueError, match="1 annotators, 1 classes and 0 models, and 2, 1 and 0"):
         one + two
     with pytest.raises(TypeError):
         one + 1  # type: ignore[operator]

@@ -1,0 +1,231 @@
+"""ActiveLab: which task to label next, be it a new one or once more.
+
+Goh and Mueller, "ActiveLab: Active Learning with Re-Labeling by Multiple Annotators",
+arXiv 2301.11856. The formulas are those of cleanlab 2.9.0.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from crowdlab_engine._random import RandomState, random_generator
+from crowdlab_engine._typing import FloatArray, IntArray
+from crowdlab_engine.calibration import scale
+from crowdlab_engine.crowdlab import Crowdlab
+from crowdlab_engine.labels import MultiannotatorLabels
+from crowdlab_engine.majority import Ties, majority_vote
+from crowdlab_engine.pred_probs import check_pool, each_model, mean_model
+
+
+class ActiveLearningScores(NamedTuple):
+    """How much is known of each task: label those of the lowest scores next.
+
+    Attributes
+    ----------
+    labeled : ndarray of float64, shape (N,)
+        Scores of the tasks of `labels`, in [0, 1].
+    unlabeled : ndarray of float64, shape (N',)
+        Scores of the tasks of `pred_probs_unlabeled`, in [0, 1], on the same scale.
+    """
+
+    labeled: FloatArray
+    unlabeled: FloatArray
+
+
+def active_learning_scores(
+    labels: MultiannotatorLabels | None,
+    pred_probs: ArrayLike | None = None,
+    pred_probs_unlabeled: ArrayLike | None = None,
+    *,
+    ties: Ties = "frequent",
+    random_state: RandomState = 0,
+    row_sum_tolerance: float = 1e-3,
+) -> ActiveLearningScores:
+    """Score tasks by how much another label would tell; the lowest score comes first.
+
+    A score is the probability of the likeliest class, given what classifier and annotators
+    say, and one more annotator of average weight who says nothing: the fewer have spoken,
+    the lower it is. `pred_probs` are calibrated first. If no task has several labels,
+    nothing is calibrated, and classifiers and annotators all weigh the same.
+
+    Parameters
+    ----------
+    labels : MultiannotatorLabels or None
+        Labels of N tasks. Tasks without labels are scored like those of the pool. None
+        scores a pool alone.
+    pred_probs : array_like, shape (N, K) or (P, N, K), optional
+        Out-of-sample class probabilities of these tasks, predicted by one classifier or by
+        P of them. Default: the annotators alone.
+    pred_probs_unlabeled : array_like, shape (N', K) or (P, N', K), optional
+        Class probabilities of a pool of tasks without labels, by the same classifiers.
+    ties : {"frequent", "rare"}, default "frequent"
+        Which class a tied majority vote prefers, see `crowdlab_engine.majority_vote`.
+    random_state : int or numpy.random.RandomState, default 0
+        Decides what no other tie-break can.
+    row_sum_tolerance : float, default 1e-3
+        How far a row of probabilities may be from a sum of 1; `numpy.inf` accepts any.
+
+    Returns
+    -------
+    ActiveLearningScores
+        A pair of arrays; empty for what was not given.
+
+    Raises
+    ------
+    ValueError
+        There is nothing to score; probabilities have another shape or impossible values;
+        only one of labels and their `pred_probs` is given beside a pool; `ties` is unknown.
+    TypeError
+        `labels` or `random_state` is of another type.
+    """
+    generator = random_generator(random_state)
+    if labels is None:
+        if pred_probs is not None:
+            raise ValueError(
+                "pred_probs are given without labels: pass the labels of these tasks, or pass the "
+                "probabilities as pred_probs_unlabeled"
+            )
+        if pred_probs_unlabeled is None:
+            raise ValueError("nothing to score: pass labels, or pred_probs_unlabeled, or both")
+        pool = check_pool(
+            pred_probs_unlabeled, num_classes=None, row_sum_tolerance=row_sum_tolerance
+        )
+        equal = np.ones(len(each_model(pool)))
+        return ActiveLearningScores(
+            labeled=np.empty(0),
+            unlabeled=_pool_scores(pool, equal, 1.0, ties, generator),
+        )
+    if pred_probs is None and pred_probs_unlabeled is not None:
+        raise ValueError(
+            "pred_probs_unlabeled are given without pred_probs of the labelled tasks, so that "
+            "nothing tells how good the classifier is: pass them too, or labels=None"
+        )
+
+    fitted = fit_consensus(
+        labels,
+        pred_probs,
+        ties=ties,
+        random_state=generator,
+        row_sum_tolerance=row_sum_tolerance,
+    )
+    return score_tasks(fitted, labels, pred_probs, pred_probs_unlabeled, random_state=generator)
+
+
+def fit_consensus(
+    labels: MultiannotatorLabels,
+    pred_probs: ArrayLike | None,
+    *,
+    ties: Ties,
+    random_state: RandomState,
+    row_sum_tolerance: float,
+) -> Crowdlab:
+    """Fit the consensus that scores start from; parameters as in `active_learning_scores`.
+
+    Without a task of several labels, a label is taken at its word, and nothing calibrated.
+    """
+    is_shared = isinstance(labels, MultiannotatorLabels) and bool(
+        np.any(labels.num_annotations > 1)
+    )
+    return Crowdlab(
+        consensus_method="best_quality" if is_shared else "majority_vote",
+        calibrate_probs=is_shared,
+        ties=ties,
+        random_state=random_state,
+        row_sum_tolerance=row_sum_tolerance,
+    ).fit(labels, pred_probs)
+
+
+def score_tasks(
+    fitted: Crowdlab,
+    labels: MultiannotatorLabels,
+    pred_probs: ArrayLike | None,
+    pred_probs_unlabeled: ArrayLike | None,
+    *,
+    random_state: RandomState,
+) -> ActiveLearningScores:
+    """Score tasks by a consensus of `fit_consensus`; parameters as `active_learning_scores`."""
+    labeled = _labeled_scores(fitted, labels, pred_probs)
+    if pred_probs_unlabeled is None:
+        return ActiveLearningScores(labeled=labeled, unlabeled=np.empty(0))
+
+    pool = check_pool(
+        pred_probs_unlabeled,
+        num_classes=labels.num_classes,
+        row_sum_tolerance=fitted.row_sum_tolerance,
+    )
+    models = each_model(pool)
+    temperatures = np.atleast_1d(fitted.temperature_)
+    if len(models) != len(temperatures):
+        raise ValueError(
+            f"pred_probs are of {len(temperatures)} models and pred_probs_unlabeled of "
+            f"{len(models)}: predict both by the same models"
+        )
+    if fitted.calibrate_probs:
+        models = np.stack([scale(*one) for one in zip(models, temperatures, strict=True)])
+    return ActiveLearningScores(
+        labeled=labeled,
+        unlabeled=_pool_scores(
+            models,
+            np.atleast_1d(fitted.model_weight_),
+            _newcomer(fitted, labels),
+            fitted.ties,
+            random_state,
+        ),
+    )
+
+
+def _labeled_scores(
+    fitted: Crowdlab, labels: MultiannotatorLabels, pred_probs: ArrayLike | None
+) -> FloatArray:
+    """Score the tasks that a consensus was fitted to, shape (N,)."""
+    if pred_probs is None or fitted.calibrate_probs:
+        quality = np.nan_to_num(fitted.consensus_quality_score_)
+    else:
+        probs = mean_model(np.asarray(pred_probs, dtype=np.float64))
+        quality = probs[np.arange(labels.num_tasks), fitted.consensus_label_]
+    spoken = np.sum(fitted.model_weight_) + np.bincount(
+        labels.task, weights=fitted.annotator_weight_[labels.annotator], minlength=labels.num_tasks
+    )
+    newcomer = _newcomer(fitted, labels)
+    scores: FloatArray = (quality * spoken + newcomer / labels.num_classes) / (spoken + newcomer)
+    return scores
+
+
+def _newcomer(fitted: Crowdlab, labels: MultiannotatorLabels) -> float:
+    """Weight of one more annotator: the mean of those who have labelled."""
+    has_label = np.bincount(labels.annotator, minlength=labels.num_annotators) > 0
+    return float(fitted.annotator_weight_[has_label].mean())
+
+
+def _pool_scores(
+    pool: FloatArray,
+    model_weight: FloatArray,
+    newcomer: float,
+    ties: Ties,
+    random_state: RandomState,
+) -> FloatArray:
+    """Score tasks on which only models have spoken, at the class that most of them prefer."""
+    models = each_model(pool)
+    num_tasks, num_classes = models.shape[1:]
+    preferred = _preferred_class(models, ties, random_state)
+    at_preferred = models[:, np.arange(num_tasks), preferred]
+    support = (model_weight[:, None] * at_preferred).sum(axis=0)
+    scores: FloatArray = (support + newcomer / num_classes) / (model_weight.sum() + newcomer)
+    return scores
+
+
+def _preferred_class(models: FloatArray, ties: Ties, random_state: RandomState) -> IntArray:
+    """Majority vote of the models, each for the class of its largest probability."""
+    num_models, num_tasks, num_classes = models.shape
+    votes = MultiannotatorLabels.from_codes(
+        np.tile(np.arange(num_tasks), num_models),
+        np.repeat(np.arange(num_models), num_tasks),
+        models.argmax(axis=2).ravel(),
+        num_tasks=num_tasks,
+        num_annotators=num_models,
+        num_classes=num_classes,
+    )
+    return majority_vote(votes, models, ties=ties, random_state=random_state)
