@@ -1,0 +1,279 @@
+"""Dawid-Skene with shrunken confusion matrices: how each annotator errs in each class."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import expit, logit
+
+from crowdlab_engine._typing import FloatArray, IntArray
+from crowdlab_engine.class_prior import ClassifierPrior, ClassPrior, PrevalencePrior
+from crowdlab_engine.concentration import concentration_step
+from crowdlab_engine.labels import MultiannotatorLabels
+from crowdlab_engine.latent_class import (
+    Explanation,
+    LatentClassEstimator,
+    Problem,
+    check_problem,
+    expectation_maximisation,
+    normalise,
+    one_per_label,
+    pairwise_accuracy,
+)
+
+PROB_MARGIN = 1e-9
+"""How far probabilities keep from 0 and 1."""
+
+
+class Confusions:
+    """Probability of each label by each annotator, given the true class.
+
+    Row k of an annotator's confusion matrix is drawn from a Dirichlet distribution. Its
+    mean is the population's row k, with the odds of being right multiplied by the
+    annotator's own; its strength is learnt. The annotator's odds of being right are in turn
+    shrunk towards those of all, by a beta distribution of which the strength is learnt.
+    Whoever gave few labels in a class is thus believed to err there as people do, and as
+    often as in the other classes; whoever gave few labels at all is believed to be like
+    the others.
+
+    Only pairs of an annotator and a label that occur ("cells", U of them) are stored.
+
+    Parameters
+    ----------
+    labels : MultiannotatorLabels
+        Labels of N tasks by M annotators.
+
+    Attributes
+    ----------
+    population : ndarray of float64, shape (K, K)
+        Probability of a label (column) given the true class (row), of all annotators.
+    right : ndarray of float64, shape (M, K)
+        Prior mean of the probability that an annotator is right, in each class.
+    concentration : float
+        How many labels the prior of a row counts for.
+    strength : float
+        How many labels the prior of an annotator's odds counts for.
+    """
+
+    def __init__(self, labels: MultiannotatorLabels) -> None:
+        num_classes = labels.num_classes
+        cell, index = np.unique(labels.annotator * num_classes + labels.label, return_inverse=True)
+        self._annotator, self._label = np.divmod(cell, num_classes)
+        self._by_task = one_per_label(labels.task, index, (labels.num_tasks, len(cell)))
+        cells = np.arange(len(cell))
+        self._by_label = one_per_label(self._label, cells, (num_classes, len(cell)))
+        self._by_annotator = one_per_label(
+            self._annotator, cells, (labels.num_annotators, len(cell))
+        )
+        accuracy = pairwise_accuracy(labels)
+        self._start = np.full((num_classes, num_classes), (1 - accuracy) / max(num_classes - 1, 1))
+        np.fill_diagonal(self._start, accuracy)
+        self.population = self._start
+        self.right = np.full((labels.num_annotators, num_classes), accuracy)
+        self.concentration = self.strength = float(num_classes)
+        self._counts = np.zeros((len(cell), num_classes))
+        self._totals = np.zeros((labels.num_annotators, num_classes))
+
+    def log_likelihood(self) -> FloatArray:
+        """Return the log-probability of a task's labels under each class, shape (N, K)."""
+        prior = self._prior_mean(self._annotator, self._label)
+        probs = (self._counts + self.concentration * prior) / (
+            self._totals[self._annotator] + self.concentration
+        )
+        log_likelihood: FloatArray = self._by_task @ np.log(probs)
+        return log_likelihood
+
+    def updated(self, posterior: FloatArray, weight: FloatArray) -> Self:
+        """Return a model fitted to class probabilities of N tasks, each with a weight."""
+        model = copy(self)
+        model._counts = self._by_task.T @ (weight[:, None] * posterior)
+        model._totals = self._by_annotator @ model._counts
+        model.population = self._population(model._counts)
+        model.strength, model.right = self._ability(model)
+        model.concentration = concentration_step(
+            self.concentration,
+            model._counts,
+            model._prior_mean(self._annotator, self._label),
+            model._totals,
+        )
+        return model
+
+    def matrix(self, annotator: int) -> FloatArray:
+        """Return the confusion matrix of an annotator, shape (K, K): true class, label."""
+        num_classes = len(self.population)
+        label = np.arange(num_classes)
+        prior = self._prior_mean(np.full(num_classes, annotator), label)
+        counts = np.zeros((num_classes, num_classes))
+        mine = np.flatnonzero(self._annotator == annotator)
+        counts[self._label[mine]] = self._counts[mine]
+        probs: FloatArray = (counts + self.concentration * prior) / (
+            self._totals[annotator] + self.concentration
+        )
+        return probs.T
+
+    def _population(self, counts: FloatArray) -> FloatArray:
+        """Confusion matrix of all annotators, of which the start counts as K labels a row."""
+        sums = (self._by_label @ counts).T + len(self._start) * self._start
+        return dominated(sums / sums.sum(axis=1, keepdims=True))
+
+    def _ability(self, model: Self) -> tuple[float, FloatArray]:
+        """Strength of the prior of annotators' odds, and how often each is right by class."""
+        num_classes = len(self._start)
+        own_class = model._counts[np.arange(len(self._label)), self._label]
+        right = self._by_annotator @ own_class
+        total = model._totals.sum(axis=1)
+        mean = (right.sum() + num_classes * self._start[0, 0]) / (total.sum() + num_classes)
+        strength = concentration_step(
+            self.strength,
+            np.stack([right, np.maximum(total - right, 0.0)]),
+            np.array([[mean], [1 - mean]]),
+            total,
+        )
+        accuracy = (right + strength * mean) / (total + strength)
+        shift = logit(np.clip(accuracy, PROB_MARGIN, 1 - PROB_MARGIN)) - logit(mean)
+        by_class = logit(np.clip(np.diag(model.population), PROB_MARGIN, 1 - PROB_MARGIN))
+        return strength, expit(shift[:, None] + by_class)
+
+    def _prior_mean(self, annotator: IntArray, label: IntArray) -> FloatArray:
+        """Mean probability that these annotators give these labels, in each class."""
+        errors = self.population.copy()
+        np.fill_diagonal(errors, 0.0)
+        errors /= np.maximum(errors.sum(axis=1, keepdims=True), PROB_MARGIN)
+        right = self.right[annotator]
+        mean: FloatArray = (1 - right) * errors.T[label]
+        rows = np.arange(len(label))
+        mean[rows, label] = right[rows, label]
+        return np.maximum(mean, PROB_MARGIN)
+
+
+def dominated(confusion: FloatArray) -> FloatArray:
+    """Cap errors so that none is likelier than the right label, in each row.
+
+    What is cut off goes to the right label. A hidden class that is mostly labelled as
+    another one would be that other class, or a mixture of several.
+
+    Parameters
+    ----------
+    confusion : ndarray of float64, shape (K, K)
+        Rows sum to 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (K, K)
+        The same, but for rows with an error likelier than the right label.
+    """
+    result = confusion.copy()
+    for row in np.flatnonzero(np.diag(confusion) < confusion.max(axis=1)):
+        errors = -np.sort(-np.delete(confusion[row], row))
+        uncapped = errors[::-1].cumsum()[::-1] - errors
+        # With the j largest capped, they and the right label share what the others leave.
+        cap = (1 - uncapped) / np.arange(2, len(errors) + 2)
+        enough = np.flatnonzero(cap >= np.append(errors[1:], 0.0))[0]
+        result[row] = np.minimum(confusion[row], cap[enough])
+        result[row, row] = 0.0
+        result[row, row] = 1 - result[row].sum()
+    return result
+
+
+def explain(problem: Problem, *, max_iter: int, min_gain: float) -> Explanation[Confusions]:
+    """Fit confusion matrices and class frequencies, or the classifier, to a problem."""
+    prior: ClassPrior = PrevalencePrior(np.ones(problem.labels.num_classes))
+    if problem.pred_probs is not None:
+        prior = ClassifierPrior(problem.pred_probs)
+    return expectation_maximisation(
+        problem, Confusions(problem.labels), prior, max_iter=max_iter, min_gain=min_gain
+    )
+
+
+class DawidSkene(LatentClassEstimator):
+    """Consensus by a confusion matrix per annotator, shrunk towards what annotators share.
+
+    Strong where annotators err in ways of their own. Its posterior takes labels as
+    independent, and is too sure where annotators err together: see `Fusion`. See
+    `LatentClassEstimator` for the attributes of the consensus.
+
+    Parameters
+    ----------
+    max_iter : int, default 100
+        Most updates of the model.
+    min_gain : float, default 1.0
+        It is done when an update makes the labels more probable by less than this, in nats.
+
+    Attributes
+    ----------
+    population_confusion_ : ndarray of float64, shape (K, K)
+        Probability of each label (column) given the true class (row), of all annotators.
+    num_iterations_ : int
+        Updates made.
+    log_likelihood_ : float
+        Log-probability of all labels.
+
+    Examples
+    --------
+    >>> labels = MultiannotatorLabels.from_codes(
+    ...     task=[0, 0, 0, 1, 1, 2], annotator=[0, 1, 2, 0, 1, 2], label=[1, 1, 0, 0, 0, 1]
+    ... )
+    >>> DawidSkene().fit(labels).consensus_label_
+    array([1, 0, 1])
+    """
+
+    def __init__(self, max_iter: int = 100, min_gain: float = 1.0) -> None:
+        self.max_iter = max_iter
+        self.min_gain = min_gain
+
+    def fit(
+        self,
+        labels: MultiannotatorLabels,
+        pred_probs: ArrayLike | None = None,
+        ground_truth: ArrayLike | None = None,
+    ) -> Self:
+        """Find the consensus of each task, and score it, every label and every annotator.
+
+        Parameters
+        ----------
+        labels : MultiannotatorLabels
+            Labels of N tasks by M annotators; neither need all have labels.
+        pred_probs : array_like, shape (N, K), optional
+            Out-of-sample class probabilities, one column per class of `labels`.
+        ground_truth : array_like of int, shape (N,), optional
+            Class code of each task that is known for certain, -1 for the others.
+
+        Returns
+        -------
+        DawidSkene
+            Itself, fitted.
+
+        Raises
+        ------
+        TypeError
+            `labels` is not a `MultiannotatorLabels`.
+        ValueError
+            There is no label; `pred_probs` or `ground_truth` have another shape or
+            impossible values.
+        """
+        problem = check_problem(labels, pred_probs, ground_truth)
+        found = explain(problem, max_iter=self.max_iter, min_gain=self.min_gain)
+        self._annotators = found.annotators
+        self.population_confusion_ = found.annotators.population
+        self.num_iterations_ = found.num_iterations
+        self.log_likelihood_ = found.log_likelihood
+        self._set_consensus(problem, normalise(found.log_joint))
+        return self
+
+    def confusion_matrix(self, annotator: int) -> FloatArray:
+        """Return how likely an annotator gives each label, shape (K, K).
+
+        Parameters
+        ----------
+        annotator : int
+            Position in `labels.annotator_ids`.
+
+        Returns
+        -------
+        ndarray of float64, shape (K, K)
+            Probability of each label (column) given the true class (row); rows sum to 1.
+        """
+        return self._annotators.matrix(annotator)
