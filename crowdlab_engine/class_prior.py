@@ -93,7 +93,7 @@ class ClassifierPrior:
     sharpness : float
         Above 1 if the classifier is surer than it says.
     bias : ndarray of float64, shape (K,)
-        Added to the log-probability of each class; 0 for the first.
+        Added to the log-probability of each class.
     """
 
     def __init__(self, pred_probs: FloatArray) -> None:
@@ -112,7 +112,7 @@ class ClassifierPrior:
         """Return the prior a few Newton steps on, each cut until it is an improvement."""
         counts = np.flatnonzero(weight)
         logits, target, weight = self._logits[counts], posterior[counts], weight[counts]
-        parameters = np.concatenate([[self.sharpness], self.bias[1:]])
+        parameters = np.concatenate([[self.sharpness], self.bias])
         loss, gradient, hessian = _loss(parameters, logits, target, weight)
         for _ in range(NEWTON_STEPS):
             direction = np.linalg.solve(hessian, gradient)
@@ -128,7 +128,7 @@ class ClassifierPrior:
             loss, gradient, hessian = trial
         prior = copy(self)
         prior.sharpness = float(parameters[0])
-        prior.bias = np.concatenate([[0.0], parameters[1:]])
+        prior.bias = parameters[1:]
         return prior
 
 
@@ -137,22 +137,22 @@ def _loss(
 ) -> tuple[float, FloatArray, FloatArray]:
     """Return cross-entropy plus penalty, its gradient and its Hessian.
 
-    Parameters are the sharpness and the biases of all classes but the first.
+    Parameters are the sharpness and the biases.
     """
-    sharpness, bias = parameters[0], np.concatenate([[0.0], parameters[1:]])
-    scores = sharpness * logits + bias
+    scores = parameters[0] * logits + parameters[1:]
     log_probs = scores - logsumexp(scores, axis=1, keepdims=True)
     probs = np.exp(log_probs)
-    off_centre = np.concatenate([[sharpness - 1], parameters[1:]])
-    loss = -float(weight @ (target * log_probs).sum(axis=1)) + off_centre @ off_centre / 2
+    off_centre = parameters.copy()
+    off_centre[0] -= 1
+    loss = -float(weight @ (target * log_probs).sum(axis=1)) + float(off_centre @ off_centre) / 2
 
     excess = weight[:, None] * (probs - target)
-    gradient = np.concatenate([[(excess * logits).sum()], excess.sum(axis=0)[1:]]) + off_centre
+    gradient = np.append((excess * logits).sum(), excess.sum(axis=0)) + off_centre
 
     weighted = weight[:, None] * probs
-    mean_logit = (probs * logits).sum(axis=1, keepdims=True)
+    centred = logits - (probs * logits).sum(axis=1, keepdims=True)
     hessian = np.eye(len(parameters))
-    hessian[0, 0] += float((weighted * (logits - mean_logit) ** 2).sum())
-    hessian[0, 1:] = hessian[1:, 0] = (weighted * (logits - mean_logit)).sum(axis=0)[1:]
-    hessian[1:, 1:] += np.diag(weighted.sum(axis=0)[1:]) - (weighted.T @ probs)[1:, 1:]
+    hessian[0, 0] += (weighted * centred**2).sum()
+    hessian[0, 1:] = hessian[1:, 0] = (weighted * centred).sum(axis=0)
+    hessian[1:, 1:] += np.diag(weighted.sum(axis=0)) - weighted.T @ probs
     return loss, gradient, hessian

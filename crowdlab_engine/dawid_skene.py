@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
+from sklearn.utils.validation import check_is_fitted
 
 from crowdlab_engine._typing import FloatArray, IntArray
 from crowdlab_engine.class_prior import ClassifierPrior, ClassPrior, PrevalencePrior
@@ -60,13 +61,15 @@ class Confusions:
 
     def __init__(self, labels: MultiannotatorLabels) -> None:
         num_classes = labels.num_classes
-        cell, index = np.unique(labels.annotator * num_classes + labels.label, return_inverse=True)
-        self._annotator, self._label = np.divmod(cell, num_classes)
-        self._by_task = one_per_label(labels.task, index, (labels.num_tasks, len(cell)))
-        cells = np.arange(len(cell))
-        self._by_label = one_per_label(self._label, cells, (num_classes, len(cell)))
+        self._cell, index = np.unique(
+            labels.annotator * num_classes + labels.label, return_inverse=True
+        )
+        self._annotator, self._label = np.divmod(self._cell, num_classes)
+        self._by_task = one_per_label(labels.task, index, (labels.num_tasks, len(self._cell)))
+        cells = np.arange(len(self._cell))
+        self._by_label = one_per_label(self._label, cells, (num_classes, len(cells)))
         self._by_annotator = one_per_label(
-            self._annotator, cells, (labels.num_annotators, len(cell))
+            self._annotator, cells, (labels.num_annotators, len(cells))
         )
         accuracy = pairwise_accuracy(labels)
         self._start = np.full((num_classes, num_classes), (1 - accuracy) / max(num_classes - 1, 1))
@@ -74,17 +77,33 @@ class Confusions:
         self.population = self._start
         self.right = np.full((labels.num_annotators, num_classes), accuracy)
         self.concentration = self.strength = float(num_classes)
-        self._counts = np.zeros((len(cell), num_classes))
+        self._counts = np.zeros((len(cells), num_classes))
         self._totals = np.zeros((labels.num_annotators, num_classes))
 
     def log_likelihood(self) -> FloatArray:
         """Return the log-probability of a task's labels under each class, shape (N, K)."""
-        prior = self._prior_mean(self._annotator, self._label)
-        probs = (self._counts + self.concentration * prior) / (
-            self._totals[self._annotator] + self.concentration
-        )
-        log_likelihood: FloatArray = self._by_task @ np.log(probs)
+        log_probs = np.log(self._probs(self._annotator, self._label, self._counts))
+        log_likelihood: FloatArray = self._by_task @ log_probs
         return log_likelihood
+
+    def label_probs(self, annotator: IntArray, label: IntArray) -> FloatArray:
+        """Return how likely annotators give labels, whether or not they gave any such.
+
+        Parameters
+        ----------
+        annotator, label : ndarray of int64, shape (Q,)
+            Codes.
+
+        Returns
+        -------
+        ndarray of float64, shape (Q, K)
+            Probability of the label, given each class.
+        """
+        wanted = annotator * len(self.population) + label
+        position = np.minimum(np.searchsorted(self._cell, wanted), len(self._cell) - 1)
+        is_stored = self._cell[position] == wanted
+        counts = np.where(is_stored[:, None], self._counts[position], 0.0)
+        return self._probs(annotator, label, counts)
 
     def updated(self, posterior: FloatArray, weight: FloatArray) -> Self:
         """Return a model fitted to class probabilities of N tasks, each with a weight."""
@@ -101,18 +120,13 @@ class Confusions:
         )
         return model
 
-    def matrix(self, annotator: int) -> FloatArray:
-        """Return the confusion matrix of an annotator, shape (K, K): true class, label."""
-        num_classes = len(self.population)
-        label = np.arange(num_classes)
-        prior = self._prior_mean(np.full(num_classes, annotator), label)
-        counts = np.zeros((num_classes, num_classes))
-        mine = np.flatnonzero(self._annotator == annotator)
-        counts[self._label[mine]] = self._counts[mine]
+    def _probs(self, annotator: IntArray, label: IntArray, counts: FloatArray) -> FloatArray:
+        """Probability of labels given each class, from their counts and prior, shape (Q, K)."""
+        prior = self._prior_mean(annotator, label)
         probs: FloatArray = (counts + self.concentration * prior) / (
             self._totals[annotator] + self.concentration
         )
-        return probs.T
+        return probs
 
     def _population(self, counts: FloatArray) -> FloatArray:
         """Confusion matrix of all annotators, of which the start counts as K labels a row."""
@@ -188,19 +202,8 @@ def explain(problem: Problem, *, max_iter: int, min_gain: float) -> Explanation[
     )
 
 
-class DawidSkene(LatentClassEstimator):
-    """Consensus by a confusion matrix per annotator, shrunk towards what annotators share.
-
-    Strong where annotators err in ways of their own. Its posterior takes labels as
-    independent, and is too sure where annotators err together: see `Fusion`. See
-    `LatentClassEstimator` for the attributes of the consensus.
-
-    Parameters
-    ----------
-    max_iter : int, default 100
-        Most updates of the model.
-    min_gain : float, default 1.0
-        It is done when an update makes the labels more probable by less than this, in nats.
+class ConfusionEstimator(LatentClassEstimator):
+    """What a fitted model knows of annotators.
 
     Attributes
     ----------
@@ -209,7 +212,67 @@ class DawidSkene(LatentClassEstimator):
     num_iterations_ : int
         Updates made.
     log_likelihood_ : float
-        Log-probability of all labels.
+        Log-probability of all labels, and of the ground truth.
+    """
+
+    def _set_annotators(self, found: Explanation[Confusions]) -> None:
+        self._annotators = found.annotators
+        self.population_confusion_ = found.annotators.population
+        self.num_iterations_ = found.num_iterations
+        self.log_likelihood_ = found.log_likelihood
+
+    def confusion_matrix(self, annotator: int) -> FloatArray:
+        """Return how likely an annotator gives each label, shape (K, K).
+
+        Parameters
+        ----------
+        annotator : int
+            Position in `labels.annotator_ids`.
+
+        Returns
+        -------
+        ndarray of float64, shape (K, K)
+            Probability of each label (column) given the true class (row); rows sum to 1.
+        """
+        check_is_fitted(self)
+        label = np.arange(len(self.population_confusion_))
+        return self._annotators.label_probs(np.full_like(label, annotator), label).T
+
+    def label_log_likelihood(
+        self, task: ArrayLike, annotator: ArrayLike, label: ArrayLike
+    ) -> FloatArray:
+        """Return how well labels that were not fitted are predicted.
+
+        Parameters
+        ----------
+        task, annotator, label : array_like of int, shape (Q,)
+            Codes, as of the labels fitted.
+
+        Returns
+        -------
+        ndarray of float64, shape (Q,)
+            Log-probability of each label, higher is better; NaN for tasks of which nothing
+            is known.
+        """
+        check_is_fitted(self)
+        probs = self._annotators.label_probs(np.asarray(annotator), np.asarray(label))
+        expected: FloatArray = np.log((self.posterior_[np.asarray(task)] * probs).sum(axis=1))
+        return expected
+
+
+class DawidSkene(ConfusionEstimator):
+    """Consensus by a confusion matrix per annotator, shrunk towards what annotators share.
+
+    Strong where annotators err in ways of their own. Its posterior takes labels as
+    independent, and is too sure where annotators err together: see `Fusion`. For its
+    attributes see `LatentClassEstimator` and `ConfusionEstimator`.
+
+    Parameters
+    ----------
+    max_iter : int, default 100
+        Most updates of the model.
+    min_gain : float, default 1.0
+        It is done when an update makes the labels more probable by less than this, in nats.
 
     Examples
     --------
@@ -256,24 +319,6 @@ class DawidSkene(LatentClassEstimator):
         """
         problem = check_problem(labels, pred_probs, ground_truth)
         found = explain(problem, max_iter=self.max_iter, min_gain=self.min_gain)
-        self._annotators = found.annotators
-        self.population_confusion_ = found.annotators.population
-        self.num_iterations_ = found.num_iterations
-        self.log_likelihood_ = found.log_likelihood
+        self._set_annotators(found)
         self._set_consensus(problem, normalise(found.log_joint))
         return self
-
-    def confusion_matrix(self, annotator: int) -> FloatArray:
-        """Return how likely an annotator gives each label, shape (K, K).
-
-        Parameters
-        ----------
-        annotator : int
-            Position in `labels.annotator_ids`.
-
-        Returns
-        -------
-        ndarray of float64, shape (K, K)
-            Probability of each label (column) given the true class (row); rows sum to 1.
-        """
-        return self._annotators.matrix(annotator)

@@ -18,11 +18,10 @@ from scipy.special import softmax
 
 from crowdlab_engine._typing import FloatArray
 from crowdlab_engine.class_prior import MIN_PROB
-from crowdlab_engine.dawid_skene import explain
+from crowdlab_engine.dawid_skene import ConfusionEstimator, explain
 from crowdlab_engine.labels import MultiannotatorLabels
 from crowdlab_engine.latent_class import (
     UNKNOWN,
-    LatentClassEstimator,
     Problem,
     check_problem,
     normalise,
@@ -32,7 +31,7 @@ REDUNDANCIES = (np.arange(10) + 0.5) / 10
 """Of n labels, n ** (1 - redundancy) are worth counting: midpoints of ten equal parts."""
 
 
-class Fusion(LatentClassEstimator):
+class Fusion(ConfusionEstimator):
     """Consensus by shrunken Dawid-Skene, with a posterior that allows for shared errors.
 
     The consensus label is that of `DawidSkene`: each annotator's confusion matrix shrunk
@@ -41,8 +40,8 @@ class Fusion(LatentClassEstimator):
     the mean of p ** (1 / d), normalised, over design effects d from 1 (labels are
     independent) to n (they are one label), d = n ** redundancy with redundancy uniform on
     [0, 1]. Kish, "Survey sampling", 1965, for the design effect: n answers of people who
-    are alike are worth n / d answers. See `LatentClassEstimator` for the attributes of the
-    consensus.
+    are alike are worth n / d answers. For the other attributes see `LatentClassEstimator`
+    and `ConfusionEstimator`.
 
     Parameters
     ----------
@@ -55,12 +54,6 @@ class Fusion(LatentClassEstimator):
     ----------
     redundancy_ : float
         Mean redundancy in [0, 1]: 0.5 unless ground truth tells; 0 for independent errors.
-    population_confusion_ : ndarray of float64, shape (K, K)
-        Probability of each label (column) given the true class (row), of all annotators.
-    num_iterations_ : int
-        Updates made.
-    log_likelihood_ : float
-        Log-probability of all labels.
 
     Examples
     --------
@@ -110,32 +103,14 @@ class Fusion(LatentClassEstimator):
         problem = check_problem(labels, pred_probs, ground_truth)
         found = explain(problem, max_iter=self.max_iter, min_gain=self.min_gain)
         share = self._shares(problem)
-        self._annotators = found.annotators
         self.redundancy_ = float(share @ REDUNDANCIES)
-        self.population_confusion_ = found.annotators.population
-        self.num_iterations_ = found.num_iterations
-        self.log_likelihood_ = found.log_likelihood
+        self._set_annotators(found)
         posterior = sum(
             part * tempered(problem, found.log_joint, redundancy)
             for part, redundancy in zip(share, REDUNDANCIES, strict=True)
         )
         self._set_consensus(problem, np.asarray(posterior))
         return self
-
-    def confusion_matrix(self, annotator: int) -> FloatArray:
-        """Return how likely an annotator gives each label, shape (K, K).
-
-        Parameters
-        ----------
-        annotator : int
-            Position in `labels.annotator_ids`.
-
-        Returns
-        -------
-        ndarray of float64, shape (K, K)
-            Probability of each label (column) given the true class (row); rows sum to 1.
-        """
-        return self._annotators.matrix(annotator)
 
     def _shares(self, problem: Problem) -> FloatArray:
         """Probability of each redundancy, by how well it predicts the ground truth."""

@@ -32,7 +32,6 @@ from sklearn.base import BaseEstimator
 from crowdlab_engine._typing import BoolArray, FloatArray, IntArray
 from crowdlab_engine.annotators import annotator_stats
 from crowdlab_engine.class_prior import ClassPrior
-from crowdlab_engine.crowdlab import best_quality
 from crowdlab_engine.labels import MultiannotatorLabels, shown
 from crowdlab_engine.majority import NO_CONSENSUS, majority_vote, vote_counts
 from crowdlab_engine.pred_probs import check_pred_probs
@@ -43,6 +42,9 @@ UNKNOWN = -1
 
 ROW_SUM_TOLERANCE = 1e-3
 """How far a row of pred_probs may be from a sum of 1."""
+
+TIE = 1e-9
+"""Probabilities closer than this are equal but for the order of additions."""
 
 ACCURACY_MARGIN = 1e-3
 """How far the accuracy to start from keeps from chance and from 1."""
@@ -311,11 +313,13 @@ class LatentClassEstimator(BaseEstimator):  # type: ignore[misc]
         if problem.pred_probs is None:
             posterior[(labels.num_annotations == 0) & ~problem.is_known] = np.nan
         majority = majority_vote(labels, problem.pred_probs)
-        consensus = best_quality(posterior, majority)
-        has_no_vote = (consensus == NO_CONSENSUS) & ~np.isnan(posterior[:, 0])
-        consensus = np.where(has_no_vote, posterior.argmax(axis=1), consensus)
+        tasks = np.arange(labels.num_tasks)
+        margin = posterior.max(axis=1) - posterior[tasks, majority]
+        prefers_majority = (majority != NO_CONSENSUS) & (margin <= TIE)
+        consensus = np.where(prefers_majority, majority, posterior.argmax(axis=1))
+        consensus[np.isnan(margin)] = NO_CONSENSUS
 
-        quality = posterior[np.arange(labels.num_tasks), consensus]
+        quality = posterior[tasks, consensus]
         label_quality = posterior[labels.task, labels.label]
         votes = np.bincount(
             labels.task[labels.label == consensus[labels.task]], minlength=labels.num_tasks
