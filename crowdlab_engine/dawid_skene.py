@@ -18,7 +18,6 @@ from crowdlab_engine.latent_class import (
     Explanation,
     LatentClassEstimator,
     Problem,
-    check_problem,
     expectation_maximisation,
     normalise,
     one_per_label,
@@ -209,10 +208,6 @@ class ConfusionEstimator(LatentClassEstimator):
     ----------
     population_confusion_ : ndarray of float64, shape (K, K)
         Probability of each label (column) given the true class (row), of all annotators.
-    num_iterations_ : int
-        Updates made.
-    log_likelihood_ : float
-        Log-probability of all labels, and of the ground truth.
     """
 
     def _set_annotators(self, found: Explanation[Confusions]) -> None:
@@ -264,8 +259,8 @@ class DawidSkene(ConfusionEstimator):
     """Consensus by a confusion matrix per annotator, shrunk towards what annotators share.
 
     Strong where annotators err in ways of their own. Its posterior takes labels as
-    independent, and is too sure where annotators err together: see `Fusion`. For its
-    attributes see `LatentClassEstimator` and `ConfusionEstimator`.
+    independent, and is too sure where annotators err together: see `Fusion`. For `fit`
+    and the attributes see `LatentClassEstimator` and `ConfusionEstimator`.
 
     Parameters
     ----------
@@ -283,42 +278,7 @@ class DawidSkene(ConfusionEstimator):
     array([1, 0, 1])
     """
 
-    def __init__(self, max_iter: int = 100, min_gain: float = 1.0) -> None:
-        self.max_iter = max_iter
-        self.min_gain = min_gain
-
-    def fit(
-        self,
-        labels: MultiannotatorLabels,
-        pred_probs: ArrayLike | None = None,
-        ground_truth: ArrayLike | None = None,
-    ) -> Self:
-        """Find the consensus of each task, and score it, every label and every annotator.
-
-        Parameters
-        ----------
-        labels : MultiannotatorLabels
-            Labels of N tasks by M annotators; neither need all have labels.
-        pred_probs : array_like, shape (N, K), optional
-            Out-of-sample class probabilities, one column per class of `labels`.
-        ground_truth : array_like of int, shape (N,), optional
-            Class code of each task that is known for certain, -1 for the others.
-
-        Returns
-        -------
-        DawidSkene
-            Itself, fitted.
-
-        Raises
-        ------
-        TypeError
-            `labels` is not a `MultiannotatorLabels`.
-        ValueError
-            There is no label; `pred_probs` or `ground_truth` have another shape or
-            impossible values.
-        """
-        problem = check_problem(labels, pred_probs, ground_truth)
+    def _fit_posterior(self, problem: Problem) -> FloatArray:
         found = explain(problem, max_iter=self.max_iter, min_gain=self.min_gain)
         self._set_annotators(found)
-        self._set_consensus(problem, normalise(found.log_joint))
-        return self
+        return normalise(found.log_joint)

@@ -10,20 +10,15 @@ part of the range is right, and count as soon as there are some.
 
 from __future__ import annotations
 
-from typing import Self
-
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.special import softmax
 
 from crowdlab_engine._typing import FloatArray
 from crowdlab_engine.class_prior import MIN_PROB
 from crowdlab_engine.dawid_skene import ConfusionEstimator, explain
-from crowdlab_engine.labels import MultiannotatorLabels
 from crowdlab_engine.latent_class import (
     UNKNOWN,
     Problem,
-    check_problem,
     normalise,
 )
 
@@ -40,8 +35,9 @@ class Fusion(ConfusionEstimator):
     the mean of p ** (1 / d), normalised, over design effects d from 1 (labels are
     independent) to n (they are one label), d = n ** redundancy with redundancy uniform on
     [0, 1]. Kish, "Survey sampling", 1965, for the design effect: n answers of people who
-    are alike are worth n / d answers. For the other attributes see `LatentClassEstimator`
-    and `ConfusionEstimator`.
+    are alike are worth n / d answers. For `fit` and the other attributes see
+    `LatentClassEstimator` and `ConfusionEstimator`. Tasks of known truth also calibrate
+    the posterior of the others: redundancy is then weighted by how well it predicts them.
 
     Parameters
     ----------
@@ -64,43 +60,7 @@ class Fusion(ConfusionEstimator):
     array([1, 0, 1])
     """
 
-    def __init__(self, max_iter: int = 100, min_gain: float = 1.0) -> None:
-        self.max_iter = max_iter
-        self.min_gain = min_gain
-
-    def fit(
-        self,
-        labels: MultiannotatorLabels,
-        pred_probs: ArrayLike | None = None,
-        ground_truth: ArrayLike | None = None,
-    ) -> Self:
-        """Find the consensus of each task, and score it, every label and every annotator.
-
-        Parameters
-        ----------
-        labels : MultiannotatorLabels
-            Labels of N tasks by M annotators; neither need all have labels.
-        pred_probs : array_like, shape (N, K), optional
-            Out-of-sample class probabilities, one column per class of `labels`.
-        ground_truth : array_like of int, shape (N,), optional
-            Class code of each task that is known for certain, -1 for the others. They
-            settle their tasks, teach what the annotators' labels mean, and calibrate the
-            posterior of the others.
-
-        Returns
-        -------
-        Fusion
-            Itself, fitted.
-
-        Raises
-        ------
-        TypeError
-            `labels` is not a `MultiannotatorLabels`.
-        ValueError
-            There is no label; `pred_probs` or `ground_truth` have another shape or
-            impossible values.
-        """
-        problem = check_problem(labels, pred_probs, ground_truth)
+    def _fit_posterior(self, problem: Problem) -> FloatArray:
         found = explain(problem, max_iter=self.max_iter, min_gain=self.min_gain)
         share = self._shares(problem)
         self.redundancy_ = float(share @ REDUNDANCIES)
@@ -109,8 +69,7 @@ class Fusion(ConfusionEstimator):
             part * tempered(problem, found.log_joint, redundancy)
             for part, redundancy in zip(share, REDUNDANCIES, strict=True)
         )
-        self._set_consensus(problem, np.asarray(posterior))
-        return self
+        return np.asarray(posterior)
 
     def _shares(self, problem: Problem) -> FloatArray:
         """Probability of each redundancy, by how well it predicts the ground truth."""

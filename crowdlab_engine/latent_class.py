@@ -280,7 +280,14 @@ def one_per_label(rows: IntArray, columns: IntArray, shape: tuple[int, int]) -> 
 
 
 class LatentClassEstimator(BaseEstimator):  # type: ignore[misc]
-    """Fitted attributes that follow from a posterior.
+    """What all estimators of a hidden true class share; each adds its model.
+
+    Parameters
+    ----------
+    max_iter : int, default 100
+        Most updates of the model.
+    min_gain : float, default 1.0
+        It is done when an update makes the labels more probable by less than this, in nats.
 
     Attributes
     ----------
@@ -304,8 +311,59 @@ class LatentClassEstimator(BaseEstimator):  # type: ignore[misc]
         One row per annotator, see `crowdlab_engine.annotators.annotator_stats`. Their
         quality is the mean quality of their labels.
     annotator_quality_ : ndarray of float64, shape (M,)
-        The same quality, in the order of `labels.annotator_ids`.
+        The same quality, in the order of `labels.annotator_ids`; NaN without labels.
+    num_iterations_ : int
+        Updates made.
+    log_likelihood_ : float
+        Log-probability of all labels, and of the ground truth.
     """
+
+    def __init__(self, max_iter: int = 100, min_gain: float = 1.0) -> None:
+        self.max_iter = max_iter
+        self.min_gain = min_gain
+
+    def fit(
+        self,
+        labels: MultiannotatorLabels,
+        pred_probs: ArrayLike | None = None,
+        ground_truth: ArrayLike | None = None,
+    ) -> Self:
+        """Find the consensus of each task, and score it, every label and every annotator.
+
+        Parameters
+        ----------
+        labels : MultiannotatorLabels
+            Labels of N tasks by M annotators; neither need all have labels.
+        pred_probs : array_like, shape (N, K), optional
+            Out-of-sample class probabilities, one column per class of `labels`.
+        ground_truth : array_like of int, shape (N,), optional
+            Class code of each task that is known for certain, -1 for the others. They
+            settle their tasks, and teach what annotators' labels mean.
+
+        Returns
+        -------
+        LatentClassEstimator
+            Itself, fitted.
+
+        Raises
+        ------
+        TypeError
+            `labels` is not a `MultiannotatorLabels`.
+        ValueError
+            There is no label; `pred_probs` or `ground_truth` have another shape or
+            impossible values; a parameter of the estimator is negative.
+        """
+        problem = check_problem(labels, pred_probs, ground_truth)
+        for name in ("max_iter", "min_gain"):
+            value = getattr(self, name)
+            if not value >= 0:
+                raise ValueError(f"{name} is {value}: pass 0 or more")
+        self._set_consensus(problem, self._fit_posterior(problem))
+        return self
+
+    def _fit_posterior(self, problem: Problem) -> FloatArray:
+        """Fit the model, set its attributes, and return class probabilities, shape (N, K)."""
+        raise NotImplementedError
 
     def _set_consensus(self, problem: Problem, posterior: FloatArray) -> None:
         labels = problem.labels

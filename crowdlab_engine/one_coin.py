@@ -6,7 +6,6 @@ from copy import copy
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from crowdlab_engine._typing import FloatArray
 from crowdlab_engine.class_prior import ClassifierPrior, ClassPrior, UniformPrior
@@ -14,7 +13,7 @@ from crowdlab_engine.concentration import concentration_step
 from crowdlab_engine.labels import MultiannotatorLabels
 from crowdlab_engine.latent_class import (
     LatentClassEstimator,
-    check_problem,
+    Problem,
     expectation_maximisation,
     normalise,
     one_per_label,
@@ -92,7 +91,7 @@ class OneCoin(LatentClassEstimator):
     """Consensus by one accuracy per annotator, all classes being equally likely.
 
     The steadiest of the models: it cannot mistake a class for another, nor learn that an
-    annotator prefers one. See `LatentClassEstimator` for the attributes of the consensus.
+    annotator prefers one. For `fit` and the other attributes see `LatentClassEstimator`.
 
     Parameters
     ----------
@@ -105,10 +104,6 @@ class OneCoin(LatentClassEstimator):
     ----------
     annotator_accuracy_ : ndarray of float64, shape (M,)
         Probability of each annotator to be right, in (0, 1); shrunk towards the others'.
-    num_iterations_ : int
-        Updates made.
-    log_likelihood_ : float
-        Log-probability of all labels.
 
     Examples
     --------
@@ -119,50 +114,18 @@ class OneCoin(LatentClassEstimator):
     array([1, 0, 1])
     """
 
-    def __init__(self, max_iter: int = 100, min_gain: float = 1.0) -> None:
-        self.max_iter = max_iter
-        self.min_gain = min_gain
-
-    def fit(
-        self,
-        labels: MultiannotatorLabels,
-        pred_probs: ArrayLike | None = None,
-        ground_truth: ArrayLike | None = None,
-    ) -> Self:
-        """Find the consensus of each task, and score it, every label and every annotator.
-
-        Parameters
-        ----------
-        labels : MultiannotatorLabels
-            Labels of N tasks by M annotators; neither need all have labels.
-        pred_probs : array_like, shape (N, K), optional
-            Out-of-sample class probabilities, one column per class of `labels`.
-        ground_truth : array_like of int, shape (N,), optional
-            Class code of each task that is known for certain, -1 for the others.
-
-        Returns
-        -------
-        OneCoin
-            Itself, fitted.
-
-        Raises
-        ------
-        TypeError
-            `labels` is not a `MultiannotatorLabels`.
-        ValueError
-            There is no label; `pred_probs` or `ground_truth` have another shape or
-            impossible values.
-        """
-        problem = check_problem(labels, pred_probs, ground_truth)
-        model = Accuracies(labels)
-        prior: ClassPrior = UniformPrior(labels.num_classes)
+    def _fit_posterior(self, problem: Problem) -> FloatArray:
+        prior: ClassPrior = UniformPrior(problem.labels.num_classes)
         if problem.pred_probs is not None:
             prior = ClassifierPrior(problem.pred_probs)
         found = expectation_maximisation(
-            problem, model, prior, max_iter=self.max_iter, min_gain=self.min_gain
+            problem,
+            Accuracies(problem.labels),
+            prior,
+            max_iter=self.max_iter,
+            min_gain=self.min_gain,
         )
         self.annotator_accuracy_ = found.annotators.accuracy
         self.num_iterations_ = found.num_iterations
         self.log_likelihood_ = found.log_likelihood
-        self._set_consensus(problem, normalise(found.log_joint))
-        return self
+        return normalise(found.log_joint)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from crowdlab_engine import MultiannotatorLabels
 from crowdlab_engine.class_prior import UniformPrior
+from crowdlab_engine.dawid_skene import DawidSkene
 from crowdlab_engine.latent_class import (
     certain,
     check_problem,
@@ -143,3 +144,16 @@ def test_known_tasks_count_with_their_true_class() -> None:
 def test_refuses(arguments: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         check_problem(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"max_iter": -1}, "max_iter is -1"),
+        ({"min_gain": -0.5}, "min_gain is -0.5"),
+        ({"min_gain": float("nan")}, "min_gain is nan"),
+    ],
+)
+def test_refuses_parameters(parameters: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DawidSkene(**parameters).fit(LABELS)
