@@ -130,7 +130,8 @@ class Confusions:
     def _population(self, counts: FloatArray) -> FloatArray:
         """Confusion matrix of all annotators, of which the start counts as K labels a row."""
         sums = (self._by_label @ counts).T + len(self._start) * self._start
-        return dominated(sums / sums.sum(axis=1, keepdims=True))
+        population: FloatArray = sums / sums.sum(axis=1, keepdims=True)
+        return population
 
     def _ability(self, model: Self) -> tuple[float, FloatArray]:
         """Strength of the prior of annotators' odds, and how often each is right by class."""
@@ -160,35 +161,6 @@ class Confusions:
         rows = np.arange(len(label))
         mean[rows, label] = right[rows, label]
         return np.maximum(mean, PROB_MARGIN)
-
-
-def dominated(confusion: FloatArray) -> FloatArray:
-    """Cap errors so that none is likelier than the right label, in each row.
-
-    What is cut off goes to the right label. A hidden class that is mostly labelled as
-    another one would be that other class, or a mixture of several.
-
-    Parameters
-    ----------
-    confusion : ndarray of float64, shape (K, K)
-        Rows sum to 1.
-
-    Returns
-    -------
-    ndarray of float64, shape (K, K)
-        The same, but for rows with an error likelier than the right label.
-    """
-    result = confusion.copy()
-    for row in np.flatnonzero(np.diag(confusion) < confusion.max(axis=1)):
-        errors = -np.sort(-np.delete(confusion[row], row))
-        uncapped = errors[::-1].cumsum()[::-1] - errors
-        # With the j largest capped, they and the right label share what the others leave.
-        cap = (1 - uncapped) / np.arange(2, len(errors) + 2)
-        enough = np.flatnonzero(cap >= np.append(errors[1:], 0.0))[0]
-        result[row] = np.minimum(confusion[row], cap[enough])
-        result[row, row] = 0.0
-        result[row, row] = 1 - result[row].sum()
-    return result
 
 
 def explain(problem: Problem, *, max_iter: int, min_gain: float) -> Explanation[Confusions]:

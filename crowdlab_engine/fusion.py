@@ -4,26 +4,25 @@ Every model of independent annotators is too sure of itself where people err tog
 ten labels that repeat one misunderstanding count for one. How far they do cannot be read
 from the labels, since a misunderstanding that all share looks like the truth. So it is
 averaged over: n labels are worth between 1 and n independent ones, on a logarithmic scale,
-and the posterior is the mean over that range. Tasks of which the truth is known tell which
-part of the range is right, and count as soon as there are some.
+and the posterior is the mean over that range. Where the truth of some tasks is known, it
+tells how much surer or less sure to be.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import softmax
+from scipy.optimize import minimize_scalar
 
 from crowdlab_engine._typing import FloatArray
 from crowdlab_engine.class_prior import MIN_PROB
 from crowdlab_engine.dawid_skene import ConfusionEstimator, explain
-from crowdlab_engine.latent_class import (
-    UNKNOWN,
-    Problem,
-    normalise,
-)
+from crowdlab_engine.latent_class import UNKNOWN, Problem, normalise
 
 REDUNDANCIES = (np.arange(10) + 0.5) / 10
 """Of n labels, n ** (1 - redundancy) are worth counting: midpoints of ten equal parts."""
+
+SHARPNESS_BOUNDS = (0.05, 20.0)
+"""Powers of a posterior between no opinion and certainty."""
 
 
 class Fusion(ConfusionEstimator):
@@ -36,8 +35,11 @@ class Fusion(ConfusionEstimator):
     independent) to n (they are one label), d = n ** redundancy with redundancy uniform on
     [0, 1]. Kish, "Survey sampling", 1965, for the design effect: n answers of people who
     are alike are worth n / d answers. For `fit` and the other attributes see
-    `LatentClassEstimator` and `ConfusionEstimator`. Tasks of known truth also calibrate
-    the posterior of the others: redundancy is then weighted by how well it predicts them.
+    `LatentClassEstimator` and `ConfusionEstimator`.
+
+    Tasks of known truth also calibrate the posterior of the others: it is raised to the
+    power that predicts them best, when they are fitted as if nobody knew. The power has a
+    normal prior around 1 with standard deviation 1.
 
     Parameters
     ----------
@@ -48,8 +50,8 @@ class Fusion(ConfusionEstimator):
 
     Attributes
     ----------
-    redundancy_ : float
-        Mean redundancy in [0, 1]: 0.5 unless ground truth tells; 0 for independent errors.
+    sharpness_ : float
+        Power of the posterior, learnt from ground truth; 1 without any.
 
     Examples
     --------
@@ -62,30 +64,40 @@ class Fusion(ConfusionEstimator):
 
     def _fit_posterior(self, problem: Problem) -> FloatArray:
         found = explain(problem, max_iter=self.max_iter, min_gain=self.min_gain)
-        share = self._shares(problem)
-        self.redundancy_ = float(share @ REDUNDANCIES)
         self._set_annotators(found)
-        posterior = sum(
-            part * tempered(problem, found.log_joint, redundancy)
-            for part, redundancy in zip(share, REDUNDANCIES, strict=True)
-        )
-        return np.asarray(posterior)
+        self.sharpness_ = self._find_sharpness(problem)
+        posterior = averaged(problem, found.log_joint)
+        return _sharpened(posterior, self.sharpness_)
 
-    def _shares(self, problem: Problem) -> FloatArray:
-        """Probability of each redundancy, by how well it predicts the ground truth."""
+    def _find_sharpness(self, problem: Problem) -> float:
         known = np.flatnonzero(problem.is_known & (problem.num_sources > 0))
-        log_share = np.zeros(len(REDUNDANCIES))
-        if known.size:
-            blind = Problem(
-                problem.labels, problem.pred_probs, np.full_like(problem.ground_truth, UNKNOWN)
-            )
-            found = explain(blind, max_iter=self.max_iter, min_gain=self.min_gain)
-            truth = problem.ground_truth[known]
-            for position, redundancy in enumerate(REDUNDANCIES):
-                probs = tempered(problem, found.log_joint, redundancy)[known, truth]
-                log_share[position] = np.log(np.maximum(probs, MIN_PROB)).sum()
-        share: FloatArray = softmax(log_share)
-        return share
+        if not known.size:
+            return 1.0
+        nothing = np.full_like(problem.ground_truth, UNKNOWN)
+        blind = Problem(problem.labels, problem.pred_probs, nothing)
+        found = explain(blind, max_iter=self.max_iter, min_gain=self.min_gain)
+        posterior = averaged(blind, found.log_joint)[known]
+        truth = problem.ground_truth[known]
+
+        def loss(sharpness: float) -> float:
+            probs = _sharpened(posterior, sharpness)[np.arange(len(known)), truth]
+            return -float(np.log(np.maximum(probs, MIN_PROB)).sum()) + (sharpness - 1) ** 2 / 2
+
+        return float(minimize_scalar(loss, bounds=SHARPNESS_BOUNDS, method="bounded").x)
+
+
+def averaged(problem: Problem, log_joint: FloatArray) -> FloatArray:
+    """Return the mean of `tempered` over `REDUNDANCIES`, shape (N, K)."""
+    posterior = np.zeros_like(log_joint)
+    for redundancy in REDUNDANCIES:
+        posterior += tempered(problem, log_joint, redundancy)
+    return posterior / len(REDUNDANCIES)
+
+
+def _sharpened(posterior: FloatArray, power: float) -> FloatArray:
+    if power == 1:
+        return posterior
+    return normalise(np.log(np.maximum(posterior, MIN_PROB)), power)
 
 
 def tempered(problem: Problem, log_joint: FloatArray, redundancy: float) -> FloatArray:

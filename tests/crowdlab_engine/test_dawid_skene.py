@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 
 from crowdlab_engine import MultiannotatorLabels, majority_vote
-from crowdlab_engine.dawid_skene import Confusions, DawidSkene, dominated
+from crowdlab_engine.dawid_skene import Confusions, DawidSkene
 from crowdlab_engine.one_coin import OneCoin
 from tests.crowdlab_engine.crowds import Crowd, one_coins
 from tests.crowdlab_engine.problems import Problem, problems
@@ -111,29 +110,6 @@ def test_held_out_labels_are_predicted_through_the_confusions() -> None:
     expected = np.log(fitted.posterior_[3] @ fitted.confusion_matrix(0))
     np.testing.assert_allclose(score, expected)
     assert np.exp(score).sum() == pytest.approx(1)
-
-
-@given(st.integers(0, 10**6), st.integers(1, 6))
-@settings(deadline=None, max_examples=100)
-def test_dominated(seed: int, num_classes: int) -> None:
-    confusion = np.random.RandomState(seed).dirichlet(np.full(num_classes, 0.5), size=num_classes)
-    result = dominated(confusion)
-    np.testing.assert_allclose(result.sum(axis=1), 1)
-    assert (np.diag(result) >= result.max(axis=1) - 1e-12).all()
-    off = ~np.eye(num_classes, dtype=bool)
-    assert (result[off] <= confusion[off] + 1e-12).all()
-    is_fine = np.diag(confusion) >= confusion.max(axis=1)
-    np.testing.assert_array_equal(result[is_fine], confusion[is_fine])
-    # No more is cut off than needed: where something is, the largest error ties.
-    largest = np.where(off, result, 0).max(axis=1)
-    np.testing.assert_allclose(np.diag(result)[~is_fine], largest[~is_fine])
-
-
-def test_dominated_by_hand() -> None:
-    np.testing.assert_allclose(
-        dominated(np.array([[0.1, 0.6, 0.3], [0.0, 1.0, 0.0], [0.3, 0.3, 0.4]])),
-        [[0.35, 0.35, 0.3], [0.0, 1.0, 0.0], [0.3, 0.3, 0.4]],
-    )
 
 
 def test_is_not_fitted_at_first() -> None:

@@ -58,16 +58,20 @@ def test_copied_labels_make_it_less_wrongly_sure() -> None:
     assert gaps[1] > 0.12
 
 
-def test_ground_truth_tells_how_redundant_labels_are() -> None:
-    blind = Fusion().fit(INDEPENDENT.labels)
-    assert blind.redundancy_ == pytest.approx(0.5)
+def test_ground_truth_tells_how_sure_to_be() -> None:
+    assert Fusion().fit(INDEPENDENT.labels).sharpness_ == 1
     truth = np.where(np.arange(600) < 150, INDEPENDENT.truth, -1)
-    assert Fusion().fit(INDEPENDENT.labels, ground_truth=truth).redundancy_ < 0.35
+    assert Fusion().fit(INDEPENDENT.labels, ground_truth=truth).sharpness_ > 1.2
+    rng = np.random.RandomState(0)
+    shuffled = np.where(truth >= 0, rng.permutation(INDEPENDENT.truth), -1)
+    assert Fusion().fit(INDEPENDENT.labels, ground_truth=shuffled).sharpness_ < 0.3
 
-    # Six of nine are copies: n ** (1 - redundancy) is 3 at 0.5, above that if accuracy is low.
-    crowd = copied(Crowd(one_coins([0.6] * 8, 3), num_tasks=600, labels_per_task=2))
-    truth = np.where(np.arange(600) < 150, crowd.truth, -1)
-    assert Fusion().fit(crowd.labels, ground_truth=truth).redundancy_ > 0.5
+
+def test_a_single_known_task_changes_little() -> None:
+    blind = Fusion().fit(INDEPENDENT.labels)
+    truth = np.where(np.arange(600) == 0, INDEPENDENT.truth, -1)
+    fitted = Fusion().fit(INDEPENDENT.labels, ground_truth=truth)
+    np.testing.assert_allclose(fitted.posterior_[1:], blind.posterior_[1:], atol=0.1)
 
 
 def test_ground_truth_calibrates_the_others() -> None:
