@@ -200,10 +200,16 @@ class ConfusionEstimator(LatentClassEstimator):
         -------
         ndarray of float64, shape (K, K)
             Probability of each label (column) given the true class (row); rows sum to 1.
+
+        Raises
+        ------
+        ValueError
+            There is no such annotator.
         """
         check_is_fitted(self)
         label = np.arange(len(self.population_confusion_))
-        return self._annotators.label_probs(np.full_like(label, annotator), label).T
+        codes = self._codes("annotator", np.full_like(label, annotator))
+        return self._annotators.label_probs(codes, label).T
 
     def label_log_likelihood(
         self, task: ArrayLike, annotator: ArrayLike, label: ArrayLike
@@ -220,11 +226,33 @@ class ConfusionEstimator(LatentClassEstimator):
         ndarray of float64, shape (Q,)
             Log-probability of each label, higher is better; NaN for tasks of which nothing
             is known.
+
+        Raises
+        ------
+        ValueError
+            A code is out of range.
         """
         check_is_fitted(self)
-        probs = self._annotators.label_probs(np.asarray(annotator), np.asarray(label))
-        expected: FloatArray = np.log((self.posterior_[np.asarray(task)] * probs).sum(axis=1))
-        return expected
+        probs = self._annotators.label_probs(
+            self._codes("annotator", annotator), self._codes("label", label)
+        )
+        posterior = self.posterior_[self._codes("task", task)]
+        log_likelihood: FloatArray = np.log((posterior * probs).sum(axis=1))
+        return log_likelihood
+
+    def _codes(self, name: str, codes: ArrayLike) -> IntArray:
+        """Return codes as an array, or say which one was not fitted."""
+        num_annotators = len(self.annotator_quality_)
+        num_tasks, num_classes = self.posterior_.shape
+        size = {"task": num_tasks, "annotator": num_annotators, "label": num_classes}[name]
+        array = np.asarray(codes, dtype=np.int64)
+        wrong = array[(array < 0) | (array >= size)]
+        if wrong.size:
+            raise ValueError(
+                f"{name} is {wrong[0]} but the labels fitted have codes 0..{size - 1}: pass codes "
+                "of those labels"
+            )
+        return array
 
 
 class DawidSkene(ConfusionEstimator):

@@ -115,3 +115,26 @@ def test_held_out_labels_are_predicted_through_the_confusions() -> None:
 def test_is_not_fitted_at_first() -> None:
     with pytest.raises(NotFittedError):
         DawidSkene().confusion_matrix(0)
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        (([60], [0], [0]), r"task is 60 but the labels fitted have codes 0\.\.59"),
+        (([0], [-1], [0]), "annotator is -1"),
+        (([0], [8], [0]), "annotator is 8"),
+        (([0], [0], [2]), "label is 2"),
+    ],
+)
+def test_refuses_codes_that_were_not_fitted(
+    codes: tuple[list[int], list[int], list[int]], message: str
+) -> None:
+    fitted = DawidSkene().fit(Crowd(BIASED, num_tasks=60, labels_per_task=5).labels)
+    with pytest.raises(ValueError, match=message):
+        fitted.label_log_likelihood(*codes)
+
+
+def test_refuses_an_annotator_that_does_not_exist() -> None:
+    fitted = DawidSkene().fit(Crowd(BIASED, num_tasks=60, labels_per_task=5).labels)
+    with pytest.raises(ValueError, match="annotator is 8"):
+        fitted.confusion_matrix(8)
