@@ -46,6 +46,9 @@ ROW_SUM_TOLERANCE = 1e-3
 TIE = 1e-9
 """Probabilities closer than this are equal but for the order of additions."""
 
+PROB_MARGIN = 1e-9
+"""How far probabilities of labels keep from 0 and 1."""
+
 ACCURACY_MARGIN = 1e-3
 """How far the accuracy to start from keeps from chance and from 1."""
 

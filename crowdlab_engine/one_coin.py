@@ -12,6 +12,7 @@ from crowdlab_engine.class_prior import ClassifierPrior, ClassPrior, UniformPrio
 from crowdlab_engine.concentration import concentration_step
 from crowdlab_engine.labels import MultiannotatorLabels
 from crowdlab_engine.latent_class import (
+    PROB_MARGIN,
     LatentClassEstimator,
     Problem,
     expectation_maximisation,
@@ -19,9 +20,6 @@ from crowdlab_engine.latent_class import (
     one_per_label,
     pairwise_accuracy,
 )
-
-PROB_MARGIN = 1e-9
-"""How far probabilities keep from 0 and 1."""
 
 
 class Accuracies:
