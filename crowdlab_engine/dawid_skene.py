@@ -269,6 +269,7 @@ class DawidSkene(ConfusionEstimator):
 
     Examples
     --------
+    >>> from crowdlab_engine import MultiannotatorLabels
     >>> labels = MultiannotatorLabels.from_codes(
     ...     task=[0, 0, 0, 1, 1, 2], annotator=[0, 1, 2, 0, 1, 2], label=[1, 1, 0, 0, 0, 1]
     ... )

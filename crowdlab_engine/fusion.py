@@ -55,6 +55,7 @@ class Fusion(ConfusionEstimator):
 
     Examples
     --------
+    >>> from crowdlab_engine import MultiannotatorLabels
     >>> labels = MultiannotatorLabels.from_codes(
     ...     task=[0, 0, 0, 1, 1, 2], annotator=[0, 1, 2, 0, 1, 2], label=[1, 1, 0, 0, 0, 1]
     ... )

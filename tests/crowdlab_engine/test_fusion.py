@@ -1,6 +1,8 @@
 import ast
+import doctest
 import inspect
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -239,6 +241,13 @@ def test_documented_defaults(method: type[Fusion]) -> None:
     assert [name for name, _ in documented] == list(parameters)
     for name, default in documented:
         assert ast.literal_eval(default) == parameters[name].default
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_example(method: type[Fusion]) -> None:
+    results = doctest.testmod(sys.modules[method.__module__])
+    assert results.attempted > 0
+    assert results.failed == 0
 
 
 def test_redundancies_are_midpoints() -> None:
