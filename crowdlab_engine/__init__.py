@@ -5,20 +5,35 @@ and probabilities, and nothing of where they come from.
 """
 
 from crowdlab_engine.active_learning import ActiveLearningScores, active_learning_scores
+from crowdlab_engine.blockwise import BlockwiseCrowdlab, TaskBlock, array_blocks, parquet_blocks
 from crowdlab_engine.classifier import NotEnoughLabels, out_of_sample_pred_probs
 from crowdlab_engine.crowdlab import Crowdlab
+from crowdlab_engine.dawid_skene import DawidSkene
+from crowdlab_engine.fusion import Fusion
+from crowdlab_engine.iterated import IteratedTraining
 from crowdlab_engine.labels import MultiannotatorLabels
 from crowdlab_engine.majority import majority_vote
+from crowdlab_engine.one_coin import OneCoin
+from crowdlab_engine.online import OnlineCrowdlab
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ActiveLearningScores",
+    "BlockwiseCrowdlab",
     "Crowdlab",
+    "DawidSkene",
+    "Fusion",
+    "IteratedTraining",
     "MultiannotatorLabels",
     "NotEnoughLabels",
+    "OneCoin",
+    "OnlineCrowdlab",
+    "TaskBlock",
     "__version__",
     "active_learning_scores",
+    "array_blocks",
     "majority_vote",
     "out_of_sample_pred_probs",
+    "parquet_blocks",
 ]

@@ -6,18 +6,17 @@ arXiv 2301.11856. The formulas are those of cleanlab 2.9.0.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from crowdlab_engine._random import RandomState, random_generator
 from crowdlab_engine._typing import FloatArray, IntArray
-from crowdlab_engine.calibration import scale
+from crowdlab_engine.block import Block
 from crowdlab_engine.crowdlab import Crowdlab
 from crowdlab_engine.labels import MultiannotatorLabels
-from crowdlab_engine.majority import Ties, majority_vote
-from crowdlab_engine.pred_probs import check_pool, each_model, mean_model
+from crowdlab_engine.majority import Ties, vote
+from crowdlab_engine.pred_probs import PredProbs
 
 
 class ActiveLearningScores(NamedTuple):
@@ -37,8 +36,8 @@ class ActiveLearningScores(NamedTuple):
 
 def active_learning_scores(
     labels: MultiannotatorLabels | None,
-    pred_probs: ArrayLike | None = None,
-    pred_probs_unlabeled: ArrayLike | None = None,
+    pred_probs: Any = None,
+    pred_probs_unlabeled: Any = None,
     *,
     ties: Ties = "frequent",
     random_state: RandomState = 0,
@@ -90,10 +89,10 @@ def active_learning_scores(
             )
         if pred_probs_unlabeled is None:
             raise ValueError("nothing to score: pass labels, or pred_probs_unlabeled, or both")
-        pool = check_pool(
+        pool = PredProbs.of_pool(
             pred_probs_unlabeled, num_classes=None, row_sum_tolerance=row_sum_tolerance
         )
-        equal = np.ones(len(each_model(pool)))
+        equal = np.ones(pool.num_models)
         return ActiveLearningScores(
             labeled=np.empty(0),
             unlabeled=_pool_scores(pool, equal, 1.0, ties, generator),
@@ -116,7 +115,7 @@ def active_learning_scores(
 
 def fit_consensus(
     labels: MultiannotatorLabels,
-    pred_probs: ArrayLike | None,
+    pred_probs: Any,
     *,
     ties: Ties,
     random_state: RandomState,
@@ -141,8 +140,8 @@ def fit_consensus(
 def score_tasks(
     fitted: Crowdlab,
     labels: MultiannotatorLabels,
-    pred_probs: ArrayLike | None,
-    pred_probs_unlabeled: ArrayLike | None,
+    pred_probs: Any,
+    pred_probs_unlabeled: Any,
     *,
     random_state: RandomState,
 ) -> ActiveLearningScores:
@@ -151,24 +150,21 @@ def score_tasks(
     if pred_probs_unlabeled is None:
         return ActiveLearningScores(labeled=labeled, unlabeled=np.empty(0))
 
-    pool = check_pool(
+    pool = PredProbs.of_pool(
         pred_probs_unlabeled,
         num_classes=labels.num_classes,
         row_sum_tolerance=fitted.row_sum_tolerance,
     )
-    models = each_model(pool)
     temperatures = np.atleast_1d(fitted.temperature_)
-    if len(models) != len(temperatures):
+    if pool.num_models != len(temperatures):
         raise ValueError(
             f"pred_probs are of {len(temperatures)} models and pred_probs_unlabeled of "
-            f"{len(models)}: predict both by the same models"
+            f"{pool.num_models}: predict both by the same models"
         )
-    if fitted.calibrate_probs:
-        models = np.stack([scale(*one) for one in zip(models, temperatures, strict=True)])
     return ActiveLearningScores(
         labeled=labeled,
         unlabeled=_pool_scores(
-            models,
+            pool.scaled(temperatures) if fitted.calibrate_probs else pool,
             np.atleast_1d(fitted.model_weight_),
             _newcomer(fitted, labels),
             fitted.ties,
@@ -177,15 +173,13 @@ def score_tasks(
     )
 
 
-def _labeled_scores(
-    fitted: Crowdlab, labels: MultiannotatorLabels, pred_probs: ArrayLike | None
-) -> FloatArray:
+def _labeled_scores(fitted: Crowdlab, labels: MultiannotatorLabels, pred_probs: Any) -> FloatArray:
     """Score the tasks that a consensus was fitted to, shape (N,)."""
     if pred_probs is None or fitted.calibrate_probs:
         quality = np.nan_to_num(fitted.consensus_quality_score_)
     else:
-        probs = mean_model(np.asarray(pred_probs, dtype=np.float64))
-        quality = probs[np.arange(labels.num_tasks), fitted.consensus_label_]
+        probs = PredProbs.of_tasks(pred_probs, labels, row_sum_tolerance=fitted.row_sum_tolerance)
+        quality = probs.at(fitted.consensus_label_).mean(axis=0)
     spoken = np.sum(fitted.model_weight_) + np.bincount(
         labels.task, weights=fitted.annotator_weight_[labels.annotator], minlength=labels.num_tasks
     )
@@ -201,31 +195,28 @@ def _newcomer(fitted: Crowdlab, labels: MultiannotatorLabels) -> float:
 
 
 def _pool_scores(
-    pool: FloatArray,
+    pool: PredProbs,
     model_weight: FloatArray,
     newcomer: float,
     ties: Ties,
     random_state: RandomState,
 ) -> FloatArray:
     """Score tasks on which only models have spoken, at the class that most of them prefer."""
-    models = each_model(pool)
-    num_tasks, num_classes = models.shape[1:]
-    preferred = _preferred_class(models, ties, random_state)
-    at_preferred = models[:, np.arange(num_tasks), preferred]
-    support = (model_weight[:, None] * at_preferred).sum(axis=0)
-    scores: FloatArray = (support + newcomer / num_classes) / (model_weight.sum() + newcomer)
+    preferred = _preferred_class(pool, ties, random_state)
+    support = (model_weight[:, None] * pool.at(preferred)).sum(axis=0)
+    scores: FloatArray = (support + newcomer / pool.num_classes) / (model_weight.sum() + newcomer)
     return scores
 
 
-def _preferred_class(models: FloatArray, ties: Ties, random_state: RandomState) -> IntArray:
+def _preferred_class(pool: PredProbs, ties: Ties, random_state: RandomState) -> IntArray:
     """Majority vote of the models, each for the class of its largest probability."""
-    num_models, num_tasks, num_classes = models.shape
+    num_models, num_tasks = pool.num_models, pool.num_tasks
     votes = MultiannotatorLabels.from_codes(
-        np.tile(np.arange(num_tasks), num_models),
-        np.repeat(np.arange(num_models), num_tasks),
-        models.argmax(axis=2).ravel(),
+        np.repeat(np.arange(num_tasks), num_models),
+        np.tile(np.arange(num_models), num_tasks),
+        pool.guesses().T.reshape(-1),
         num_tasks=num_tasks,
         num_annotators=num_models,
-        num_classes=num_classes,
+        num_classes=pool.num_classes,
     )
-    return majority_vote(votes, models, ties=ties, random_state=random_state)
+    return vote(Block(votes, pool), ties=ties, random_state=random_state).label

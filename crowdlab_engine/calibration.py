@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from crowdlab_engine._typing import FloatArray
-from crowdlab_engine.labels import MultiannotatorLabels
-from crowdlab_engine.majority import vote_counts
+
+if TYPE_CHECKING:
+    from crowdlab_engine.block import Block
 
 COARSE_GRID = (0.1, 0.2, 0.5, 0.8, 1.0, 2.0, 3.0, 5.0, 8.0)
 """Temperatures tried first. The best one is refined between its neighbours."""
@@ -18,43 +23,113 @@ MIN_PROB = 1e-30
 """Smallest probability of which a logarithm is taken."""
 
 
-def best_temperature(labels: MultiannotatorLabels, pred_probs: FloatArray) -> float:
-    """Find the temperature at which predictions look most like the annotators' labels.
+def best_temperatures(blocks: Iterable[Block]) -> FloatArray:
+    """Find the temperatures at which predictions look most like the annotators' labels.
 
-    It minimises the mean cross entropy between the share of annotators who chose each class
-    and the scaled prediction, over labelled tasks, on a grid: first a coarse one, then
-    between the neighbours of the best. The first of equals wins.
+    For each model it minimises the mean cross entropy between the share of annotators who
+    chose each class and the scaled prediction, over labelled tasks, on a grid: first a
+    coarse one, then between the neighbours of the best. The first of equals wins.
 
     The range is that of cleanlab 2.9.0, from 0.1 up to but without 8: where the coarse grid
     says 8, the answer is 7.25. The shares are counted rightly, unlike there.
 
     Parameters
     ----------
-    labels : MultiannotatorLabels
-        Labels of N tasks, at least one.
-    pred_probs : ndarray of float64, shape (N, K)
-        Predicted class probabilities; rows need not sum to 1.
+    blocks : iterable of Block
+        Labels, at least one, and the predictions of P models; rows of the latter need not
+        sum to 1. Walked over twice.
 
     Returns
     -------
-    float
+    ndarray of float64, shape (P,)
         In [0.1, 7.25]; above 1, predictions are made less sure. 1 if there is one class.
     """
-    if labels.num_classes == 1:
-        return 1.0
-    labelled = np.flatnonzero(labels.num_annotations)
-    shares = vote_counts(labels)[labelled] / labels.num_annotations[labelled, None]
-    with np.errstate(divide="ignore"):
-        log_probs = np.log(np.maximum(pred_probs[labelled], 0.0))
+    coarse = _summed(blocks, itertools.repeat(np.array(COARSE_GRID)))
+    grids = [_fine_grid(int(np.argmin(sums))) for sums in coarse]
+    # Temperatures of the coarse grid were tried already.
+    untried = [np.setdiff1d(grid, COARSE_GRID) for grid in grids]
+    fine = _summed(blocks, untried) if grids else []
+    found = np.empty(len(grids))
+    for model, grid in enumerate(grids):
+        known = dict(zip(COARSE_GRID, coarse[model].tolist(), strict=True))
+        known |= dict(zip(untried[model].tolist(), fine[model].tolist(), strict=True))
+        found[model] = min(grid.tolist(), key=known.__getitem__)
+    return found
 
-    def cross_entropy(temperature: float) -> float:
-        log_scaled = np.log(np.maximum(_softmax(log_probs, temperature), MIN_PROB))
-        by_task = -(shares * log_scaled).sum(axis=1) / np.log(labels.num_classes)
-        return float(by_task.mean())
 
-    coarse = int(np.argmin([cross_entropy(temperature) for temperature in COARSE_GRID]))
-    fine = _fine_grid(coarse)
-    return float(fine[np.argmin([cross_entropy(temperature) for temperature in fine])])
+def _summed(blocks: Iterable[Block], grids: Iterable[FloatArray]) -> list[FloatArray]:
+    """Cross entropies of each model at the temperatures of its grid, over all blocks."""
+    sums: list[FloatArray] = []
+    for block in blocks:
+        models = range(block.pred_probs.num_models)
+        more = [cross_entropies(block, *one) for one in zip(models, grids, strict=False)]
+        sums = more if not sums else [one + other for one, other in zip(sums, more, strict=True)]
+    return sums
+
+
+def cross_entropies(block: Block, model: int, temperatures: FloatArray) -> FloatArray:
+    """Sum, over the tasks of a block, the cross entropy of annotators and scaled predictions.
+
+    Parameters
+    ----------
+    block : Block
+        Labels and predictions.
+    model : int
+        Which model.
+    temperatures : ndarray of float64, shape (T,)
+        Temperatures to try.
+
+    Returns
+    -------
+    ndarray of float64, shape (T,)
+        Lower is better. With one class, where all are equal, the lowest is that of 1.
+    """
+    floor, num_classes = np.log(MIN_PROB), block.labels.num_classes
+    if num_classes == 1:
+        return np.abs(temperatures - 1)
+    sums = np.zeros(len(temperatures))
+    for part in block.parts:
+        columns = np.maximum(block.pred_probs.rows(model, part.tasks).T, 0.0, order="C")
+        with np.errstate(divide="ignore"):
+            log_probs = np.log(columns)
+            log_chosen = np.log(np.maximum(part.prob[model], 0.0))
+        scaled = np.empty_like(columns)
+        least, of_all = log_chosen.min(), log_chosen.sum()
+        for place, temperature in enumerate(temperatures.tolist()):
+            total = _power(columns, log_probs, temperature, out=scaled).sum(axis=0)
+            is_ordinary = total.min() > 0 and least / temperature - np.log(total.max()) > floor
+            if is_ordinary:  # nothing is impossible, so that sums can be taken apart
+                log_scaled = of_all / temperature - part.num_labels * np.log(total).sum()
+            else:
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    each = log_chosen / temperature - np.log(total)
+                each[:, total == 0] = -np.log(num_classes)
+                log_scaled = np.maximum(each, floor).sum()
+            sums[place] -= log_scaled / part.num_labels
+    return sums
+
+
+def _power(
+    probs: FloatArray, log_probs: FloatArray, temperature: float, out: FloatArray
+) -> FloatArray:
+    """Raise probabilities to 1 / temperature; by products and roots where that is cheaper."""
+    match temperature:
+        case 1.0:
+            return probs
+        case 2.0:
+            np.sqrt(probs, out=out)
+        case 8.0:
+            np.sqrt(np.sqrt(np.sqrt(probs, out=out), out=out), out=out)
+        case 0.5:
+            np.multiply(probs, probs, out=out)
+        case 0.2 | 0.1:
+            square = probs * probs
+            np.multiply(square * square, probs, out=out)
+            if temperature == 0.1:
+                out *= out
+        case _:
+            np.exp(np.multiply(log_probs, 1 / temperature, out=out), out=out)
+    return out
 
 
 def scale(pred_probs: FloatArray, temperature: float) -> FloatArray:
@@ -72,20 +147,20 @@ def scale(pred_probs: FloatArray, temperature: float) -> FloatArray:
     ndarray of float64, shape (N, K)
         In [0, 1]; rows sum to 1.
     """
-    probs = np.maximum(pred_probs, MIN_PROB)
-    probs /= probs.sum(axis=1, keepdims=True)
-    scaled = _softmax(np.log(probs), temperature)
-    scaled /= scaled.sum(axis=1, keepdims=True)
+    # One row per class, as sums over few classes cost more than over many tasks.
+    columns = np.maximum(pred_probs.T, MIN_PROB, order="C")
+    columns /= columns.sum(axis=0)
+    np.log(columns, out=columns)
+    columns /= temperature
+    np.exp(columns, out=columns)
+    total = columns.sum(axis=0)
+    if not total.all():  # where every class has become impossible, all are equal
+        columns[:, total == 0] = 1.0
+        total = columns.sum(axis=0)
+    columns /= total
+    columns /= columns.sum(axis=0)
+    scaled: FloatArray = columns.T
     return scaled
-
-
-def _softmax(log_probs: FloatArray, temperature: float) -> FloatArray:
-    """Softmax of each row; a row in which nothing is possible becomes a uniform one."""
-    scaled: FloatArray = np.exp(log_probs / temperature)
-    total = scaled.sum(axis=1, keepdims=True)
-    probs = np.full_like(scaled, 1 / scaled.shape[1])
-    np.divide(scaled, total, out=probs, where=total > 0)
-    return probs
 
 
 def _fine_grid(coarse: int) -> FloatArray:

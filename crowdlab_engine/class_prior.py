@@ -100,7 +100,7 @@ class ClassifierPrior:
         logits = np.log(np.maximum(pred_probs, MIN_PROB))
         self._logits: FloatArray = logits - logits.mean(axis=1, keepdims=True)
         self.sharpness = 1.0
-        self.bias = np.zeros(pred_probs.shape[1])
+        self.bias: FloatArray = np.zeros(pred_probs.shape[1])
 
     def log_probs(self) -> FloatArray:
         """Return log-probabilities, shape (N, K)."""
@@ -112,7 +112,7 @@ class ClassifierPrior:
         """Return the prior a few Newton steps on, each cut until it is an improvement."""
         counts = np.flatnonzero(weight)
         logits, target, weight = self._logits[counts], posterior[counts], weight[counts]
-        parameters = np.concatenate([[self.sharpness], self.bias])
+        parameters: FloatArray = np.concatenate([[self.sharpness], self.bias])
         loss, gradient, hessian = _loss(parameters, logits, target, weight)
         for _ in range(NEWTON_STEPS):
             direction = np.linalg.solve(hessian, gradient)

@@ -31,11 +31,10 @@ import pandas as pd
 from crowdlab_engine._random import RandomState, random_generator
 from crowdlab_engine._typing import AnyArray, BoolArray, FloatArray, IntArray
 from crowdlab_engine.active_learning import active_learning_scores, fit_consensus, score_tasks
+from crowdlab_engine.block import Block
 from crowdlab_engine.crowdlab import ConsensusMethod, Crowdlab, QualityMethod
 from crowdlab_engine.labels import MultiannotatorLabels
-from crowdlab_engine.majority import vote, vote_counts
-from crowdlab_engine.pred_probs import check_pred_probs
-from crowdlab_engine.statistics import statistics
+from crowdlab_engine.majority import vote
 
 __all__ = [
     "convert_long_to_wide_dataset",
@@ -90,8 +89,8 @@ def get_majority_vote_label(
     crowd = _Crowd.read(
         labels_multiannotator, pred_probs, num_dimensions=2, allow_single_labels=not verbose
     )
-    probs = None if pred_probs is None else _checked(pred_probs, crowd.labels)
-    majority = vote(crowd.labels, probs, ties="rare", random_state=random_state)
+    block = Block.of(crowd.labels, pred_probs, row_sum_tolerance=np.inf)
+    majority = vote(block, ties="rare", random_state=random_state)
     _warn_of_random_ties(majority.drawn)
     if verbose:
         _note_lost_classes(crowd.labels, majority.label, "majority_vote")
@@ -569,10 +568,6 @@ def _check_dimensions(pred_probs: AnyArray, name: str, num_dimensions: int) -> N
         )
 
 
-def _checked(pred_probs: AnyArray, labels: MultiannotatorLabels) -> FloatArray:
-    return check_pred_probs(pred_probs, labels, row_sum_tolerance=np.inf)
-
-
 def _label_quality(
     labels: pd.DataFrame | AnyArray,
     pred_probs: AnyArray,
@@ -602,7 +597,6 @@ def _label_quality(
     methods = consensus_method if isinstance(consensus_method, list) else [consensus_method]
     if not methods:
         raise ValueError("consensus_method is an empty list: name at least one method")
-    probs = _checked(pred_probs, crowd.labels)
     generator = random_generator(random_state)
     state = generator.get_state()
     results = []
@@ -616,14 +610,14 @@ def _label_quality(
             ties="rare",
             random_state=generator,
             row_sum_tolerance=np.inf,
-        ).fit(crowd.labels, probs)
+        ).fit(crowd.labels, pred_probs)
         results.append(fitted)
         if verbose:
             _note_lost_classes(crowd.labels, fitted.consensus_label_, method)
     main = results[0]
     _warn_of_random_ties(main.random_ties_)
     if verbose and quality_method == "crowdlab":
-        _note_annotators_without_peers(crowd, main)
+        _note_annotators_without_peers(crowd)
 
     answer: dict[str, Any] = {"label_quality": _label_quality_table(crowd, methods, results)}
     if return_details:
@@ -666,7 +660,7 @@ def _details(crowd: _Crowd, fitted: Crowdlab) -> pd.DataFrame:
     """Quality of each label, shape (N, M)."""
     labels = crowd.labels
     matrix = np.full((labels.num_tasks, labels.num_annotators), np.nan)
-    matrix[labels.task, labels.annotator] = fitted.label_quality_[labels.order]
+    matrix[labels.task, labels.annotator] = fitted.label_quality_
     return pd.DataFrame(matrix, index=crowd.index, columns=crowd.column_names)
 
 
@@ -722,12 +716,12 @@ def _active_learning(
     )
     _warn_of_random_ties(fitted.random_ties_)
     _note_lost_classes(crowd.labels, fitted.consensus_label_, fitted.consensus_method)
-    _note_annotators_without_peers(crowd, fitted)
+    _note_annotators_without_peers(crowd)
     return score_tasks(fitted, crowd.labels, pred_probs, pool, random_state=generator)
 
 
 def _warn_of_no_agreement(labels: MultiannotatorLabels) -> None:
-    if vote_counts(labels).max() == 1:
+    if all((part.equal == 1).all() for part in Block.of(labels).parts):
         warnings.warn(
             "no two annotators agree on any task: check the labels", UserWarning, stacklevel=5
         )
@@ -753,9 +747,9 @@ def _note_lost_classes(labels: MultiannotatorLabels, consensus: IntArray, method
         )
 
 
-def _note_annotators_without_peers(crowd: _Crowd, fitted: Crowdlab) -> None:
+def _note_annotators_without_peers(crowd: _Crowd) -> None:
     """Print who shares no task with another annotator."""
-    shared = statistics(crowd.labels, fitted.consensus_label_).peers > 0
+    shared = Block.of(crowd.labels).peers[0] > 0
     if shared.any() and not shared.all():
         print(
             f"NOTE: annotators {_some(crowd.annotators[~shared].tolist())} share no task with "

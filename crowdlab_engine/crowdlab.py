@@ -8,7 +8,7 @@ arXiv 2210.06812. Where this differs from the paper, it follows cleanlab 2.9.0.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal, Self, TypeAlias, get_args
 
@@ -20,298 +20,54 @@ from sklearn.utils.validation import check_is_fitted
 
 from crowdlab_engine._random import RandomState
 from crowdlab_engine._typing import FloatArray, IntArray
-from crowdlab_engine.annotators import annotator_stats
-from crowdlab_engine.calibration import best_temperature, scale
+from crowdlab_engine.annotators import (
+    AnnotatorSums,
+    annotator_stats,
+    annotator_sums,
+    contested_quality,
+)
+from crowdlab_engine.block import Block
+from crowdlab_engine.calibration import best_temperatures
+from crowdlab_engine.ground_truth import check_ground_truth
 from crowdlab_engine.label_scores import (
     LabelScore,
     check_label_score,
     class_thresholds,
     label_scores,
 )
-from crowdlab_engine.labels import MultiannotatorLabels, shown
-from crowdlab_engine.majority import NO_CONSENSUS, Ties, vote
-from crowdlab_engine.pred_probs import check_pred_probs, each_model
-from crowdlab_engine.statistics import Statistics, statistics
+from crowdlab_engine.labels import MultiannotatorLabels
+from crowdlab_engine.majority import Ties
+from crowdlab_engine.posterior import (
+    Scores,
+    model_shares,
+    posterior,
+    scores,
+    with_predictions,
+)
+from crowdlab_engine.pred_probs import PredProbs
+from crowdlab_engine.rounds import find_consensus
+from crowdlab_engine.statistics import Statistics
+from crowdlab_engine.weights import Weights, equal_weights, weights
 
 ConsensusMethod: TypeAlias = Literal["best_quality", "majority_vote"]
 QualityMethod: TypeAlias = Literal["crowdlab", "agreement"]
-
-MIN_WEIGHT = 1e-6
-"""Lower bound of weights and of the baseline error: nobody counts for nothing."""
-
-BLOCK_CELLS = 2**22
-"""How many numbers an ensemble's posterior holds at a time."""
-
-
-@dataclass(frozen=True, eq=False)
-class Weights:
-    """How much each classifier and each annotator count.
-
-    Attributes
-    ----------
-    model : ndarray of float64, shape (P,)
-        Weight of each classifier, larger is better; P is 0 without one.
-    annotator : ndarray of float64, shape (M,)
-        Weight of each annotator, in [1e-6, 1], larger is better. One who shares no task
-        with others counts as the mean of those who do.
-    agreement : float
-        Probability that an annotator gives the consensus label (P in the paper).
-    disagreement : float
-        Probability that an annotator gives any one of the other labels.
-    """
-
-    model: FloatArray
-    annotator: FloatArray
-    agreement: float
-    disagreement: float
-
-
-def weights(statistics: Statistics) -> Weights:
-    """Derive weights from statistics (arXiv 2210.06812, section 3).
-
-    If no task is shared, nothing tells good from bad: classifiers and annotators then weigh
-    the same, 1, and a label is taken at its word (agreement 1).
-
-    Parameters
-    ----------
-    statistics : Statistics
-        Of all tasks, with at least one label.
-
-    Returns
-    -------
-    Weights
-    """
-    num_models = len(statistics.model_errors) if statistics.num_predicted else 0
-    num_annotators = len(statistics.labels_given)
-    num_shared = statistics.num_shared
-    if num_shared == 0:
-        return Weights(
-            model=np.ones(num_models),
-            annotator=np.ones(num_annotators),
-            agreement=1.0,
-            disagreement=0.0,
-        )
-    agreement = statistics.agreement / num_shared
-    other_classes = len(statistics.consensus_counts) - 1
-    baseline_errors = num_shared - int(statistics.consensus_counts.max())
-    baseline = max(MIN_WEIGHT, baseline_errors / num_shared)
-
-    has_peers = statistics.peers > 0
-    peer_agreement = np.divide(
-        statistics.peers_agreeing, statistics.peers, out=np.zeros(num_annotators), where=has_peers
-    )
-    peer_agreement[~has_peers] = peer_agreement[has_peers].mean()
-    model_error = statistics.model_errors[:num_models] / num_shared
-    return Weights(
-        model=np.maximum(MIN_WEIGHT, 1 - model_error / baseline)
-        * np.sqrt(statistics.labels_per_task),
-        annotator=np.maximum(MIN_WEIGHT, 1 - (1 - peer_agreement) / baseline),
-        agreement=agreement,
-        disagreement=(1 - agreement) / other_classes if other_classes else 0.0,
-    )
-
-
-def equal_weights(num_models: int, num_annotators: int) -> Weights:
-    """Return the weights by which the posterior is the share of annotators who chose a class."""
-    return Weights(
-        model=np.zeros(num_models),
-        annotator=np.ones(num_annotators),
-        agreement=1.0,
-        disagreement=0.0,
-    )
-
-
-def posterior(
-    labels: MultiannotatorLabels, pred_probs: FloatArray | None, weights: Weights
-) -> FloatArray:
-    """Return the probability of each class: a weighted mean of classifiers and annotators.
-
-    Exact ties between classes occur in practice, and rounding decides them, so the order
-    of additions is fixed: classifiers, annotators ascending, then one division.
-
-    Parameters
-    ----------
-    labels : MultiannotatorLabels
-        Labels of N tasks by M annotators.
-    pred_probs : ndarray of float64, shape (N, K) or (P, N, K), or None
-        Class probabilities predicted by one classifier, or by P of them; None for the
-        annotators alone.
-    weights : Weights
-        Weights of the classifiers and the annotators.
-
-    Returns
-    -------
-    ndarray of float64, shape (N, K)
-        In [0, 1]; rows sum to 1 as far as those of `pred_probs` do. A task without labels
-        has the classifiers' mean, or NaN without any.
-    """
-    if pred_probs is not None and pred_probs.ndim == 3:
-        probs = _posterior_of_ensemble(labels, pred_probs, weights)
-    else:
-        probs = _posterior_of_model(labels, pred_probs, weights)
-    unlabelled = np.flatnonzero(labels.num_annotations == 0)
-    probs[unlabelled] = prediction(pred_probs, weights, unlabelled)
-    return np.clip(probs, 0.0, 1.0, out=probs)
-
-
-def _posterior_of_model(
-    labels: MultiannotatorLabels, pred_probs: FloatArray | None, weights: Weights
-) -> FloatArray:
-    """Posterior of labelled tasks, from one classifier or none; other rows mean nothing."""
-    shape = (labels.num_tasks, labels.num_classes)
-    probs = np.zeros(shape) if pred_probs is None else weights.model[0] * pred_probs
-    label_weight = weights.annotator[labels.annotator]
-    if_given = label_weight * weights.agreement
-    if_other = label_weight * weights.disagreement
-    for tasks, positions in labels.slots():
-        given = labels.label[positions]
-        voted = probs[tasks, given] + if_given[positions]
-        probs[tasks] += if_other[positions, None]
-        probs[tasks, given] = voted
-    total = np.bincount(labels.task, weights=label_weight, minlength=shape[0])
-    total += weights.model.sum()
-    total[labels.num_annotations == 0] = 1.0
-    probs /= total[:, None]
-    return probs
-
-
-def _posterior_of_ensemble(
-    labels: MultiannotatorLabels, pred_probs: FloatArray, weights: Weights
-) -> FloatArray:
-    """Posterior of labelled tasks, from several classifiers; other rows mean nothing.
-
-    All that is said of a class, by models and then annotators, is one array added up by
-    numpy, as the reference does: then exact ties are ties here too.
-    """
-    num_models, num_tasks, num_classes = pred_probs.shape
-    probs = np.zeros((num_tasks, num_classes))
-    classes = np.arange(num_classes)[:, None]
-    for size in np.unique(labels.num_annotations[labels.num_annotations > 0]):
-        of_size = np.flatnonzero(labels.num_annotations == size)
-        num_blocks = 1 + of_size.size * num_classes * (num_models + size) // BLOCK_CELLS
-        for tasks in np.array_split(of_size, num_blocks):
-            block = labels.take(tasks)
-            votes = block.label.reshape(-1, 1, size) == classes
-            said = np.concatenate(
-                [
-                    pred_probs[:, tasks].transpose(1, 2, 0),
-                    np.where(votes, weights.agreement, weights.disagreement),
-                ],
-                axis=2,
-            )
-            models = np.broadcast_to(weights.model, (len(tasks), num_models))
-            weight = np.hstack([models, weights.annotator[block.annotator].reshape(-1, size)])
-            said *= weight[:, None]
-            probs[tasks] = said.sum(axis=2) / weight.sum(axis=1, keepdims=True)
-    return probs
-
-
-def prediction(
-    pred_probs: FloatArray | None, weights: Weights, tasks: IntArray
-) -> FloatArray | float:
-    """Return what the classifiers alone say of some tasks: their weighted mean.
-
-    Parameters
-    ----------
-    pred_probs, weights
-        See `posterior`.
-    tasks : ndarray of int64, shape (B,)
-        Which tasks.
-
-    Returns
-    -------
-    ndarray of float64, shape (B, K), or float
-        Class probabilities; NaN without a classifier.
-    """
-    if pred_probs is None:
-        return np.nan
-    shares = model_shares(weights)
-    mean: FloatArray = (shares[:, None, None] * each_model(pred_probs)[:, tasks]).sum(axis=0)
-    return mean
-
-
-def model_shares(weights: Weights) -> FloatArray:
-    """Return the weights of the classifiers among themselves, shape (P,), of sum 1."""
-    total = weights.model.sum()
-    if total == 0:  # the classifiers do not count, but are all there is
-        return np.full_like(weights.model, 1 / max(1, len(weights.model)))
-    shares: FloatArray = weights.model / total
-    return shares
-
-
-def most_probable(
-    labels: MultiannotatorLabels,
-    pred_probs: FloatArray | None,
-    weights: Weights,
-    majority: IntArray,
-) -> IntArray:
-    """Return the class of largest posterior of each task, see `best_quality`."""
-    return best_quality(posterior(labels, pred_probs, weights), majority)
-
-
-def probability_of(
-    labels: MultiannotatorLabels,
-    pred_probs: FloatArray | None,
-    weights: Weights,
-    consensus: IntArray,
-) -> tuple[FloatArray, FloatArray]:
-    """Return the posterior where it is asked for: at the consensus, and at each label.
-
-    Parameters
-    ----------
-    labels, pred_probs, weights
-        See `posterior`.
-    consensus : ndarray of int64, shape (N,)
-        Consensus labels, as class codes; -1 for none.
-
-    Returns
-    -------
-    consensus_quality : ndarray of float64, shape (N,)
-        NaN where there is no consensus.
-    label_quality : ndarray of float64, shape (L,)
-        In the order of `labels`.
-    """
-    probs = posterior(labels, pred_probs, weights)
-    # The posterior is NaN wherever the code -1 picks the last class.
-    return probs[np.arange(labels.num_tasks), consensus], probs[labels.task, labels.label]
-
-
-def best_quality(posterior: FloatArray, majority: IntArray) -> IntArray:
-    """Return the class of largest posterior, or the majority label if several are largest.
-
-    Parameters
-    ----------
-    posterior : ndarray of float64, shape (N, K)
-        Class probabilities of each task.
-    majority : ndarray of int64, shape (N,)
-        Majority label of each task, as class codes.
-
-    Returns
-    -------
-    ndarray of int64, shape (N,)
-        Class codes.
-    """
-    is_largest = posterior == posterior.max(axis=1, keepdims=True)
-    return np.where(is_largest.sum(axis=1) == 1, is_largest.argmax(axis=1), majority)
 
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
     """What a fit has started from and come to; arrays are not copied."""
 
-    labels: MultiannotatorLabels
-    pred_probs: FloatArray | None
+    block: Block
     weights: Weights
-    truth: IntArray
 
     def contributions(self, task: int) -> tuple[list[tuple[str, object]], FloatArray]:
         """Return who adds to the posterior of a task, and what: one row each, (…, K)."""
-        labels, weights = self.labels, self.weights
-        if self.truth[task] != NO_CONSENSUS:
-            return [("ground truth", 0)], np.eye(labels.num_classes)[self.truth[[task]]]
-        predicted = np.empty((0, labels.num_classes))
-        if self.pred_probs is not None:
-            predicted = each_model(self.pred_probs)[:, task]
+        block, labels, weights = self.block, self.block.labels, self.weights
+        if block.truth is not None and block.is_known[task]:
+            return [("ground truth", 0)], np.eye(labels.num_classes)[block.truth[[task]]]
+        predicted = np.empty((len(weights.model), labels.num_classes))
+        for model, row in enumerate(predicted):
+            row[:] = block.pred_probs.rows(model, np.array([task]))
         models: list[tuple[str, object]] = [("model", number) for number in range(len(predicted))]
         given = np.flatnonzero(labels.task == task)
         if not given.size:
@@ -467,7 +223,8 @@ default "self_confidence"
             There is no label; `pred_probs` or `ground_truth` has another shape or
             impossible values; a parameter of the estimator is unknown.
         """
-        self._check_parameters()
+        check_methods(self.consensus_method, self.quality_method)
+        check_label_score(self.label_score, adjust_pred_probs=self.adjust_pred_probs)
         if not isinstance(labels, MultiannotatorLabels):
             raise TypeError(
                 f"labels is a {type(labels).__name__}: build it with "
@@ -477,26 +234,21 @@ default "self_confidence"
             raise ValueError(
                 f"none of the {labels.num_tasks} tasks has a label: a consensus needs at least one"
             )
-        truth = _check_ground_truth(ground_truth, labels)
-        probs = None
-        if pred_probs is not None:
-            probs = check_pred_probs(pred_probs, labels, row_sum_tolerance=self.row_sum_tolerance)
-        probs = self._calibrate(labels, probs)
+        truth = check_ground_truth(ground_truth, labels)
+        block = Block.of(labels, pred_probs, truth, row_sum_tolerance=self.row_sum_tolerance)
+        block = self._calibrate(block)
 
-        is_known = truth != NO_CONSENSUS
-        majority = vote(labels, probs, ties=self.ties, random_state=self.random_state)
-        self.random_ties_ = majority.drawn[~is_known[majority.drawn]]
-        consensus = np.where(is_known, truth, majority.label)
-        if self.consensus_method == "best_quality":
-            first = self._weights(statistics(labels, consensus, probs, is_known))
-            probable = most_probable(labels, probs, first, consensus)
-            consensus = np.where(is_known, truth, probable)
-        sums = statistics(labels, consensus, probs, is_known)
-        fitted = _Fitted(labels, probs, self._weights(sums), truth)
-        unlabelled = np.flatnonzero((labels.num_annotations == 0) & ~is_known)
-        if probs is not None and unlabelled.size:
-            consensus[unlabelled] = np.argmax(prediction(probs, fitted.weights, unlabelled), axis=1)
-        self._score(fitted, sums, consensus)
+        outcome = find_consensus(
+            (block,),
+            weigh=weigher(self.quality_method),
+            is_majority=self.consensus_method == "majority_vote",
+            ties=self.ties,
+            random_state=self.random_state,
+        )
+        (drawn,), (consensus,) = outcome.drawn, outcome.consensus
+        self.random_ties_ = drawn[~block.is_known[drawn]]
+        self._fitted = _Fitted(block, outcome.weights)
+        self._score(with_predictions(block, outcome.weights, consensus), outcome.statistics)
         return self
 
     def explain(self, task: Hashable) -> pd.DataFrame:
@@ -524,91 +276,70 @@ default "self_confidence"
             There is no such task.
         """
         check_is_fitted(self, "consensus_label_")
-        labels = self._fitted.labels
+        labels = self._fitted.block.labels
         matches = np.flatnonzero(pd.Index(labels.task_ids) == task)
         if not matches.size:
             raise KeyError(f"no task {task!r}: pass one of the labels' task_ids")
-        sources, parts = self._fitted.contributions(matches[0])
+        sources, parts = self._fitted.contributions(int(matches[0]))
         return pd.DataFrame(
             parts,
             index=pd.MultiIndex.from_tuples(sources, names=["source", "id"]),
             columns=pd.Index(labels.classes, name="class"),
         )
 
-    def _check_parameters(self) -> None:
-        for name, value, choices in (
-            ("consensus_method", self.consensus_method, get_args(ConsensusMethod)),
-            ("quality_method", self.quality_method, get_args(QualityMethod)),
-        ):
-            if value not in choices:
-                raise ValueError(f"{name} is {value!r}: choose one of {list(choices)}")
-        check_label_score(self.label_score, adjust_pred_probs=self.adjust_pred_probs)
+    def _calibrate(self, block: Block) -> Block:
+        """Set `temperature_`, and return the block with `pred_probs` scaled to it if asked for."""
+        temperatures: FloatArray = np.ones(block.pred_probs.num_models)
+        if self.calibrate_probs and len(temperatures):
+            temperatures = best_temperatures((block,))
+            block = block.scaled(temperatures)
+        self.temperature_ = one_or_each(temperatures, block.pred_probs, without=1.0)
+        return block
 
-    def _calibrate(
-        self, labels: MultiannotatorLabels, pred_probs: FloatArray | None
-    ) -> FloatArray | None:
-        """Set `temperature_`, and return `pred_probs` scaled to it if that is asked for."""
-        models = each_model(pred_probs)
-        temperatures = np.ones(len(models))
-        if pred_probs is not None and self.calibrate_probs:
-            temperatures = np.array([best_temperature(labels, model) for model in models])
-            scaled = [scale(*pair) for pair in zip(models, temperatures, strict=True)]
-            pred_probs = np.stack(scaled) if pred_probs.ndim == 3 else scaled[0]
-        self.temperature_ = _one_or_each(temperatures, pred_probs, without=1.0)
-        return pred_probs
-
-    def _weights(self, statistics: Statistics) -> Weights:
-        if self.quality_method == "agreement":
-            return equal_weights(len(statistics.model_errors), len(statistics.labels_given))
-        return weights(statistics)
-
-    def _score(self, fitted: _Fitted, statistics: Statistics, consensus: IntArray) -> None:
+    def _score(self, consensus: IntArray, statistics: Statistics) -> None:
         """Set the fitted attributes from the consensus and the weights that follow from it."""
-        labels = fitted.labels
-        quality, label_quality = self._qualities(fitted, consensus)
-        votes = np.bincount(
-            labels.task[labels.label == consensus[labels.task]], minlength=labels.num_tasks
-        )
-        num_annotations = labels.num_annotations
+        block, weights = self._fitted.block, self._fitted.weights
+        found = self._scores(consensus)
 
-        self._fitted = fitted
         self.consensus_label_ = consensus
-        self.consensus_quality_score_ = quality
-        self.annotator_agreement_ = np.divide(
-            votes,
-            num_annotations,
-            out=np.full(labels.num_tasks, np.nan),
-            where=num_annotations > 0,
-        )
-        self.num_annotations_ = num_annotations.copy()
-        self.label_quality_ = np.empty(labels.num_labels)
-        self.label_quality_[labels.order] = label_quality
+        self.consensus_quality_score_ = found.consensus_quality
+        self.annotator_agreement_ = found.agreement(block.labels)
+        self.num_annotations_ = block.labels.num_annotations.copy()
+        self.label_quality_ = block.labels.in_callers_order(found.label_quality)
         self.annotator_stats_: pd.DataFrame = annotator_stats(
-            labels, statistics, consensus, quality, label_quality, _model_share(statistics, fitted)
+            block.labels.annotator_ids,
+            found.annotators,
+            model_share(statistics, weights, found.annotators),
+            lambda cells: contested_quality(block.labels, found.consensus_quality, cells),
         )
-        self.model_weight_ = _one_or_each(fitted.weights.model, fitted.pred_probs, without=0.0)
-        self.annotator_weight_ = fitted.weights.annotator
+        self.model_weight_ = one_or_each(weights.model, block.pred_probs, without=0.0)
+        self.annotator_weight_ = weights.annotator
 
-    def _qualities(self, fitted: _Fitted, consensus: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Return the quality of the consensus, shape (N,), and of each label, shape (L,)."""
-        labels, truth = fitted.labels, fitted.truth
-        is_known = truth != NO_CONSENSUS
+    def _scores(self, consensus: IntArray) -> Scores:
+        """Score the consensus and each label as the parameters say."""
+        block, weights = self._fitted.block, self._fitted.weights
         self.__dict__.pop("posterior_", None)
         is_plain = self.label_score == "self_confidence" and not self.adjust_pred_probs
         if is_plain and not self.keep_posterior:
-            quality, label_quality = probability_of(
-                labels, fitted.pred_probs, fitted.weights, consensus
-            )
-        else:
-            probs = posterior(labels, fitted.pred_probs, fitted.weights)
-            probs[is_known] = np.eye(labels.num_classes)[truth[is_known]]
-            quality, label_quality = self._label_scores(labels, probs, consensus)
-            if self.keep_posterior:
-                self.posterior_ = probs
-        quality[is_known] = 1.0
-        in_known = is_known[labels.task]
-        label_quality[in_known] = (labels.label == truth[labels.task])[in_known]
-        return quality, label_quality
+            return scores(block, weights, consensus)
+        labels = block.labels
+        probs = posterior(labels, block.pred_probs, weights)
+        if block.truth is not None:
+            probs[block.is_known] = np.eye(labels.num_classes)[block.truth[block.is_known]]
+        quality, label_quality = self._label_scores(labels, probs, consensus)
+        if self.keep_posterior:
+            self.posterior_ = probs
+        agrees = labels.label == consensus[labels.task]
+        if block.truth is not None:
+            quality[block.is_known] = 1.0
+            in_known = block.is_known[labels.task]
+            label_quality[in_known] = agrees[in_known]
+        return Scores(
+            quality,
+            label_quality,
+            np.bincount(labels.task[agrees], minlength=labels.num_tasks),
+            annotator_sums(block, consensus, label_quality),
+        )
 
     def _label_scores(
         self, labels: MultiannotatorLabels, probs: FloatArray, consensus: IntArray
@@ -641,44 +372,39 @@ default "self_confidence"
         return quality, label_quality
 
 
-def _one_or_each(
-    values: FloatArray, pred_probs: FloatArray | None, *, without: float
-) -> float | FloatArray:
+def check_methods(consensus_method: ConsensusMethod, quality_method: QualityMethod) -> None:
+    """Refuse unknown methods.
+
+    Raises
+    ------
+    ValueError
+        One is unknown.
+    """
+    for name, value, choices in (
+        ("consensus_method", consensus_method, get_args(ConsensusMethod)),
+        ("quality_method", quality_method, get_args(QualityMethod)),
+    ):
+        if value not in choices:
+            raise ValueError(f"{name} is {value!r}: choose one of {list(choices)}")
+
+
+def weigher(quality_method: QualityMethod) -> Callable[[Statistics], Weights]:
+    """Return how weights follow from statistics."""
+    return weights if quality_method == "crowdlab" else equal_weights
+
+
+def one_or_each(values: FloatArray, pred_probs: PredProbs, *, without: float) -> float | FloatArray:
     """Return a value for each model of an ensemble, or that of the only model."""
-    if pred_probs is None:
+    if not pred_probs.num_models:
         return without
-    return values if pred_probs.ndim == 3 else float(values[0])
+    return values if pred_probs.is_ensemble else float(values[0])
 
 
-def _model_share(statistics: Statistics, fitted: _Fitted) -> float:
-    """Share of a classifier in the total weight of a typical task."""
-    weights = fitted.weights
+def model_share(statistics: Statistics, weights: Weights, sums: AnnotatorSums) -> float:
+    """Return the share of a classifier in the total weight of a typical task, in [0, 1]."""
     if not len(weights.model):
         return 0.0
-    has_label = statistics.labels_given > 0
+    has_label = sums.labels_given > 0
     annotators = statistics.labels_per_task * float(weights.annotator[has_label].mean())
     model = float(weights.model.mean())
     return model / (model + annotators)
-
-
-def _check_ground_truth(ground_truth: ArrayLike | None, labels: MultiannotatorLabels) -> IntArray:
-    """Return the known class of each task, -1 for none."""
-    if ground_truth is None:
-        return np.full(labels.num_tasks, NO_CONSENSUS, dtype=np.int64)
-    truth = np.asarray(ground_truth)
-    if truth.shape != (labels.num_tasks,):
-        raise ValueError(
-            f"ground_truth has shape {truth.shape} but there are {labels.num_tasks} tasks: pass "
-            "one class code per task, -1 for unknown"
-        )
-    if truth.size and truth.dtype.kind not in "iu":
-        raise ValueError(
-            f"ground_truth holds {truth.dtype} values: pass integer class codes, -1 for unknown"
-        )
-    wrong = np.flatnonzero((truth < NO_CONSENSUS) | (truth >= labels.num_classes))
-    if wrong.size:
-        raise ValueError(
-            f"ground_truth of task {shown(labels.task_ids, wrong[0])} is {truth[wrong[0]]}: pass "
-            f"class codes from 0 to {labels.num_classes - 1}, -1 for unknown"
-        )
-    return truth.astype(np.int64)

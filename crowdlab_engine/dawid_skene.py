@@ -69,13 +69,14 @@ class Confusions:
             self._annotator, cells, (labels.num_annotators, len(cells))
         )
         accuracy = pairwise_accuracy(labels)
-        self._start = np.full((num_classes, num_classes), (1 - accuracy) / max(num_classes - 1, 1))
+        off_diagonal = (1 - accuracy) / max(num_classes - 1, 1)
+        self._start: FloatArray = np.full((num_classes, num_classes), off_diagonal)
         np.fill_diagonal(self._start, accuracy)
         self.population = self._start
-        self.right = np.full((labels.num_annotators, num_classes), accuracy)
+        self.right: FloatArray = np.full((labels.num_annotators, num_classes), accuracy)
         self.concentration = self.strength = float(num_classes)
-        self._counts = np.zeros((len(cells), num_classes))
-        self._totals = np.zeros((labels.num_annotators, num_classes))
+        self._counts: FloatArray = np.zeros((len(cells), num_classes))
+        self._totals: FloatArray = np.zeros((labels.num_annotators, num_classes))
 
     def log_likelihood(self) -> FloatArray:
         """Return the log-probability of a task's labels under each class, shape (N, K)."""

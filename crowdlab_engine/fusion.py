@@ -16,7 +16,8 @@ from scipy.optimize import minimize_scalar
 from crowdlab_engine._typing import FloatArray
 from crowdlab_engine.class_prior import MIN_PROB
 from crowdlab_engine.dawid_skene import ConfusionEstimator, explain
-from crowdlab_engine.latent_class import UNKNOWN, Problem, normalise
+from crowdlab_engine.ground_truth import UNKNOWN
+from crowdlab_engine.latent_class import Problem, normalise
 
 REDUNDANCIES = (np.arange(10) + 0.5) / 10
 """Of n labels, n ** (1 - redundancy) are worth counting: midpoints of ten equal parts."""

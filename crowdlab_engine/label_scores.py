@@ -129,7 +129,8 @@ def class_thresholds(
     total = np.bincount(cell, weights=probs[row, label], minlength=num_cells)
     mean = np.full(num_cells, NO_LABEL_THRESHOLD)
     np.divide(total, count, out=mean, where=count > 0)
-    return np.maximum(mean, 2 * FLOOR).reshape(num_groups, num_classes)
+    thresholds: FloatArray = np.maximum(mean, 2 * FLOOR)
+    return thresholds.reshape(num_groups, num_classes)
 
 
 def _best_other(probs: FloatArray, row: IntArray, label: IntArray) -> FloatArray:

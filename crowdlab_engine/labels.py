@@ -31,10 +31,9 @@ class MultiannotatorLabels:
     ----------
     task, annotator, label : ndarray of int64, shape (L,)
         Codes of the L labels, sorted by task, then annotator.
-    order : ndarray of int64, shape (L,)
+    sorting : ndarray of int64, shape (L,), or None
         Where each label stood in what the caller passed: `task` equals the caller's
-        `task[order]`. Per-label results go back to the caller's order with
-        `result[order] = sorted_result`.
+        `task[sorting]`. None if they came sorted. See `in_callers_order`.
     task_ids : ndarray, shape (N,)
         Identifier of each task.
     annotator_ids : ndarray, shape (M,)
@@ -57,7 +56,7 @@ class MultiannotatorLabels:
     task: IntArray
     annotator: IntArray
     label: IntArray
-    order: IntArray
+    sorting: IntArray | None
     task_ids: AnyArray
     annotator_ids: AnyArray
     classes: AnyArray
@@ -116,22 +115,17 @@ class MultiannotatorLabels:
         class_values = _vocabulary(
             "label", label_codes, classes, "classes", num_classes, "num_classes"
         )
-        cell = task_codes * len(annotators) + annotator_codes
-        order = np.argsort(cell, kind="stable").astype(np.int64, copy=False)
-        _check_no_duplicates(cell[order], tasks, annotators)
+        order = _sorting_order(task_codes, annotator_codes, tasks, annotators)
+        codes = (task_codes, annotator_codes, label_codes)
+        fixed = [array.copy() if order is None else array.take(order) for array in codes]
         return cls(
-            *map(
-                _read_only,
-                (
-                    task_codes[order],
-                    annotator_codes[order],
-                    label_codes[order],
-                    order,
-                    tasks,
-                    annotators,
-                    class_values,
-                ),
-            )
+            task=_read_only(fixed[0]),
+            annotator=_read_only(fixed[1]),
+            label=_read_only(fixed[2]),
+            sorting=None if order is None else _read_only(order),
+            task_ids=_read_only(tasks),
+            annotator_ids=_read_only(annotators),
+            classes=_read_only(class_values),
         )
 
     @classmethod
@@ -260,6 +254,59 @@ class MultiannotatorLabels:
         """Position of the first label of each task, shape (N,)."""
         return np.cumsum(self.num_annotations) - self.num_annotations
 
+    def in_callers_order(self, values: AnyArray) -> AnyArray:
+        """Return values, one for each label, in the order in which the caller gave the labels."""
+        if self.sorting is None:
+            return values
+        reordered = np.empty_like(values)
+        reordered[self.sorting] = values
+        return reordered
+
+    def columns(self, values: AnyArray, tasks: IntArray, out: AnyArray) -> AnyArray:
+        """Arrange what belongs to labels with one column per task.
+
+        Parameters
+        ----------
+        values : ndarray, shape (L,)
+            One value for each label.
+        tasks : ndarray of int64, shape (m,)
+            Tasks with the same number of labels n, ascending.
+        out : ndarray, shape (n, m)
+            Where to put it; its type may be another one.
+
+        Returns
+        -------
+        ndarray, shape (n, m)
+            `out`.
+        """
+        run = self._run(tasks)
+        if run is not None:
+            out[...] = values[run].reshape(len(tasks), -1).T
+        else:
+            out[...] = values.take(self._grid(tasks))
+        return out
+
+    def set_columns(self, values: AnyArray, tasks: IntArray, columns: AnyArray) -> None:
+        """Put columns, arranged like those of `columns`, where they belong in `values`."""
+        run = self._run(tasks)
+        if run is not None:
+            values[run].reshape(len(tasks), -1)[...] = columns.T
+        else:
+            values[self._grid(tasks)] = columns
+
+    def _run(self, tasks: IntArray) -> slice | None:
+        """Where the labels of successive tasks stand; None if the tasks are not successive."""
+        first, last = tasks[0], tasks[-1]
+        if last - first + 1 != len(tasks):
+            return None
+        return slice(self._starts[first], self._starts[last] + self.num_annotations[last])
+
+    def _grid(self, tasks: IntArray) -> IntArray:
+        """Positions of the labels of tasks with the same number of them, shape (n, m)."""
+        num_labels = self.num_annotations[tasks[0]]
+        grid: IntArray = self._starts[tasks] + np.arange(num_labels)[:, None]
+        return grid
+
     def slots(self) -> Iterator[tuple[IntArray, IntArray]]:
         """Walk over the first label of every task, then the second of every task, and so on.
 
@@ -297,7 +344,7 @@ class MultiannotatorLabels:
             task=_read_only(np.repeat(np.arange(len(chosen)), sizes)),
             annotator=_read_only(self.annotator[positions]),
             label=_read_only(self.label[positions]),
-            order=_read_only(np.arange(num_labels)),
+            sorting=None,
             task_ids=_read_only(self.task_ids[chosen]),
             annotator_ids=self.annotator_ids,
             classes=self.classes,
@@ -328,12 +375,13 @@ def _as_codes(name: str, values: ArrayLike) -> IntArray:
             f"{name} holds {codes.dtype} values such as {shown(codes, 0)}, not integer codes: use "
             "from_long for identifiers of other types"
         )
-    wrong = np.flatnonzero(~np.isfinite(codes) | (codes != np.trunc(codes)))
-    if wrong.size:
-        raise ValueError(
-            f"{name} is {codes[wrong[0]]} at position {wrong[0]}, not an integer code: drop the "
-            "rows without a value"
-        )
+    if codes.dtype.kind == "f":
+        wrong = np.flatnonzero(~np.isfinite(codes) | (codes != np.trunc(codes)))
+        if wrong.size:
+            raise ValueError(
+                f"{name} is {codes[wrong[0]]} at position {wrong[0]}, not an integer code: drop "
+                "the rows without a value"
+            )
     return codes.astype(np.int64, copy=False)
 
 
@@ -366,8 +414,9 @@ def _vocabulary(
                 f"{values_name} holds {shown(vocabulary, repeated[0])} twice: "
                 "every value needs one code"
             )
-    wrong = np.flatnonzero((codes < 0) | (codes >= len(vocabulary)))
-    if wrong.size:
+    # As unsigned numbers, negative codes are the largest: one look finds both faults.
+    if codes.size and codes.view(np.uint64).max() >= len(vocabulary):
+        wrong = np.flatnonzero((codes < 0) | (codes >= len(vocabulary)))
         raise ValueError(
             f"{name} code {codes[wrong[0]]} at position {wrong[0]} is outside "
             f"0..{len(vocabulary) - 1}: correct it, or pass {size_name} or {values_name} to match"
@@ -379,15 +428,43 @@ def _num_codes(codes: IntArray) -> int:
     return int(codes.max()) + 1 if codes.size else 0
 
 
-def _check_no_duplicates(cells: IntArray, task_ids: AnyArray, annotator_ids: AnyArray) -> None:
-    """Refuse sorted (task, annotator) cells of which one occurs twice."""
-    repeated = np.flatnonzero(cells[1:] == cells[:-1])
+_LABELS_AT_ONCE = 2**15
+
+
+def _sorting_order(
+    task: IntArray, annotator: IntArray, task_ids: AnyArray, annotator_ids: AnyArray
+) -> IntArray | None:
+    """Return how to sort labels by task, then annotator; None if they are.
+
+    Raises
+    ------
+    ValueError
+        A (task, annotator) occurs twice.
+    """
+    if _is_increasing(task, annotator, len(annotator_ids)):
+        return None
+    cell = task * len(annotator_ids) + annotator
+    order: IntArray = np.argsort(cell)
+    cell = cell[order]
+    repeated = np.flatnonzero(cell[1:] == cell[:-1])
     if repeated.size:
-        task, annotator = divmod(int(cells[repeated[0]]), len(annotator_ids))
+        first = order[repeated[0]]
         raise ValueError(
-            f"annotator {shown(annotator_ids, annotator)} labelled task {shown(task_ids, task)} "
-            "more than once: keep one label for each (task, annotator)"
+            f"annotator {shown(annotator_ids, annotator[first])} labelled task "
+            f"{shown(task_ids, task[first])} more than once: keep one label for each "
+            "(task, annotator)"
         )
+    return order
+
+
+def _is_increasing(task: IntArray, annotator: IntArray, num_annotators: int) -> bool:
+    """Whether no label stands before or beside one of its own task and annotator."""
+    for start in range(0, len(task), _LABELS_AT_ONCE):
+        some = slice(start, start + _LABELS_AT_ONCE + 1)
+        cell = task[some] * num_annotators + annotator[some]
+        if not (cell[1:] > cell[:-1]).all():
+            return False
+    return True
 
 
 def _factorize(values: pd.Series[Any]) -> tuple[IntArray, AnyArray]:

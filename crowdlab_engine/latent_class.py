@@ -30,15 +30,13 @@ from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
 
 from crowdlab_engine._typing import BoolArray, FloatArray, IntArray
-from crowdlab_engine.annotators import annotator_stats
+from crowdlab_engine.annotators import annotator_stats, annotator_sums, contested_quality
+from crowdlab_engine.block import Block
 from crowdlab_engine.class_prior import ClassPrior
-from crowdlab_engine.labels import MultiannotatorLabels, shown
-from crowdlab_engine.majority import NO_CONSENSUS, majority_vote, vote_counts
-from crowdlab_engine.pred_probs import check_pred_probs
-from crowdlab_engine.statistics import statistics
-
-UNKNOWN = -1
-"""Ground truth of a task of which nobody knows it."""
+from crowdlab_engine.ground_truth import UNKNOWN, check_ground_truth
+from crowdlab_engine.labels import MultiannotatorLabels
+from crowdlab_engine.majority import NO_CONSENSUS, majority_vote
+from crowdlab_engine.pred_probs import PredProbs
 
 ROW_SUM_TOLERANCE = 1e-3
 """How far a row of pred_probs may be from a sum of 1."""
@@ -62,7 +60,7 @@ class Problem:
     labels : MultiannotatorLabels
         Labels of N tasks by M annotators.
     pred_probs : ndarray of float64, shape (N, K), or None
-        Predicted class probabilities.
+        Predicted class probabilities; of several models, their mean.
     ground_truth : ndarray of int64, shape (N,)
         Class code of each task; -1 where it is not known.
     """
@@ -115,30 +113,10 @@ def check_problem(
         )
     probs = None
     if pred_probs is not None:
-        probs = check_pred_probs(pred_probs, labels, row_sum_tolerance=ROW_SUM_TOLERANCE)
-    return Problem(labels, probs, _check_ground_truth(ground_truth, labels))
-
-
-def _check_ground_truth(ground_truth: ArrayLike | None, labels: MultiannotatorLabels) -> IntArray:
-    if ground_truth is None:
-        return np.full(labels.num_tasks, UNKNOWN, dtype=np.int64)
-    codes = np.asarray(ground_truth)
-    if codes.shape != (labels.num_tasks,):
-        raise ValueError(
-            f"ground_truth has shape {codes.shape} but the labels have {labels.num_tasks} tasks: "
-            "pass one class code per task, -1 where it is not known"
-        )
-    if codes.dtype.kind not in "iu":
-        raise ValueError(
-            f"ground_truth is {codes.dtype}: pass integer class codes, -1 where it is not known"
-        )
-    wrong = np.flatnonzero((codes < UNKNOWN) | (codes >= labels.num_classes))
-    if wrong.size:
-        raise ValueError(
-            f"ground_truth {codes[wrong[0]]} of task {shown(labels.task_ids, wrong[0])} is outside "
-            f"-1..{labels.num_classes - 1}: pass class codes, -1 where it is not known"
-        )
-    return codes.astype(np.int64)
+        checked = PredProbs.of_tasks(pred_probs, labels, row_sum_tolerance=ROW_SUM_TOLERANCE)
+        checked.check()
+        probs = checked.mean_rows(np.arange(labels.num_tasks))
+    return Problem(labels, probs, check_ground_truth(ground_truth, labels))
 
 
 class AnnotatorModel(Protocol):
@@ -266,11 +244,11 @@ def pairwise_accuracy(labels: MultiannotatorLabels) -> float:
     num_classes = labels.num_classes
     if num_classes == 1:
         return 1 - ACCURACY_MARGIN
-    counts = vote_counts(labels)
     sizes = labels.num_annotations
     halfway = (1 + 1 / num_classes) / 2
     added = halfway**2 + (1 - halfway) ** 2 / (num_classes - 1)
-    agreeing = float((counts * (counts - 1)).sum()) + added
+    others = sum(int(part.equal.sum()) for part in Block.of(labels).parts) - labels.num_labels
+    agreeing = others + added
     pairs = float((sizes * (sizes - 1)).sum()) + 1
     discriminant = 1 - num_classes * (1 - (num_classes - 1) * agreeing / pairs)
     accuracy = (1 + np.sqrt(max(discriminant, 0.0))) / num_classes
@@ -337,8 +315,9 @@ class LatentClassEstimator(BaseEstimator):  # type: ignore[misc]
         ----------
         labels : MultiannotatorLabels
             Labels of N tasks by M annotators; neither need all have labels.
-        pred_probs : array_like, shape (N, K), optional
-            Out-of-sample class probabilities, one column per class of `labels`.
+        pred_probs : array_like, shape (N, K) or (P, N, K), optional
+            Out-of-sample class probabilities, one column per class of `labels`; of several
+            models, their mean counts.
         ground_truth : array_like of int, shape (N,), optional
             Class code of each task that is known for certain, -1 for the others. They
             settle their tasks, and teach what annotators' labels mean.
@@ -394,16 +373,13 @@ class LatentClassEstimator(BaseEstimator):  # type: ignore[misc]
             where=labels.num_annotations > 0,
         )
         self.num_annotations_ = labels.num_annotations.copy()
-        self.label_quality_ = np.empty(labels.num_labels)
-        self.label_quality_[labels.order] = label_quality
+        self.label_quality_ = labels.in_callers_order(label_quality)
         self.posterior_ = posterior
         self.annotator_stats_: pd.DataFrame = annotator_stats(
-            labels,
-            statistics(labels, consensus, problem.pred_probs),
-            consensus,
-            quality,
-            label_quality,
-            model_share=1.0,
+            labels.annotator_ids,
+            annotator_sums(Block.of(labels), consensus, label_quality),
+            1.0,
+            lambda cells: contested_quality(labels, quality, cells),
         )
         self.annotator_quality_ = (
             self.annotator_stats_["annotator_quality"].reindex(labels.annotator_ids).to_numpy()

@@ -1,35 +1,21 @@
-"""Vote counts and majority vote, with its tie-breaks."""
+"""Majority vote, with its tie-breaks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from crowdlab_engine._random import RandomState, random_generator
-from crowdlab_engine._typing import FloatArray, IntArray
+from crowdlab_engine._typing import AnyArray, BoolArray, FloatArray, IntArray
+from crowdlab_engine.block import Block, Part, count_true, pick
 from crowdlab_engine.labels import MultiannotatorLabels
-from crowdlab_engine.pred_probs import check_pred_probs, mean_model
 
 Ties: TypeAlias = Literal["frequent", "rare"]
 
 NO_CONSENSUS = -1
 """Class code of a task about which nothing is known."""
-
-
-def vote_counts(labels: MultiannotatorLabels) -> IntArray:
-    """Count how many annotators chose each class on each task.
-
-    Returns
-    -------
-    ndarray of int64, shape (N, K)
-    """
-    shape = (labels.num_tasks, labels.num_classes)
-    cell = labels.task * labels.num_classes + labels.label
-    return np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +36,7 @@ class MajorityVote:
 
 def majority_vote(
     labels: MultiannotatorLabels,
-    pred_probs: ArrayLike | None = None,
+    pred_probs: Any = None,
     *,
     ties: Ties = "frequent",
     random_state: RandomState = 0,
@@ -91,83 +77,158 @@ def majority_vote(
     TypeError
         `random_state` is neither an integer nor a `RandomState`.
     """
-    probs = None
-    if pred_probs is not None:
-        probs = check_pred_probs(pred_probs, labels, row_sum_tolerance=np.inf)
-    return vote(labels, probs, ties=ties, random_state=random_state).label
+    block = Block.of(labels, pred_probs, row_sum_tolerance=np.inf)
+    return vote(block, ties=ties, random_state=random_state).label
+
+
+@dataclass(frozen=True, eq=False)
+class VoteTotals:
+    """Sums over all tasks that tie-breaks ask for; those of blocks add up.
+
+    Attributes
+    ----------
+    class_counts : ndarray of int64, shape (K,)
+        Labels of each class.
+    judged : ndarray of int64, shape (M,)
+        Labels of each annotator on tasks where one class has most votes.
+    agreed : ndarray of int64, shape (M,)
+        Of these, labels for that class.
+    """
+
+    class_counts: IntArray
+    judged: IntArray
+    agreed: IntArray
+
+    def __add__(self, other: VoteTotals) -> VoteTotals:
+        """Totals of two blocks together."""
+        return VoteTotals(
+            self.class_counts + other.class_counts,
+            self.judged + other.judged,
+            self.agreed + other.agreed,
+        )
+
+
+def vote_totals(block: Block) -> VoteTotals:
+    """Sum up the votes of a block."""
+    labels = block.labels
+    judged = np.zeros(labels.num_annotators, dtype=np.int64)
+    agreed = np.zeros(labels.num_annotators, dtype=np.int64)
+    for part in block.parts:
+        is_top, is_tied = _leading(part)
+        of_winner = part.annotator[is_top & ~is_tied]
+        agreed += np.bincount(of_winner, minlength=labels.num_annotators)
+        clear = part.annotator[:, ~is_tied].reshape(-1)
+        judged += np.bincount(clear, minlength=labels.num_annotators)
+    counts = np.bincount(labels.label, minlength=labels.num_classes)
+    return VoteTotals(counts, judged, agreed)
 
 
 def vote(
-    labels: MultiannotatorLabels,
-    pred_probs: FloatArray | None,
-    *,
-    ties: Ties,
-    random_state: RandomState,
+    block: Block, *, ties: Ties, random_state: RandomState, totals: VoteTotals | None = None
 ) -> MajorityVote:
-    """Vote as `majority_vote` does, on checked `pred_probs`, and tell what chance decided."""
+    """Vote as `majority_vote` does, and tell what chance decided.
+
+    Parameters
+    ----------
+    block : Block
+        Labels, and predictions that break ties.
+    ties, random_state
+        See `majority_vote`.
+    totals : VoteTotals, optional
+        Of all tasks. Default: of the block's.
+    """
     if ties not in get_args(Ties):
         raise ValueError(f"ties is {ties!r}: choose one of {list(get_args(Ties))}")
     generator = random_generator(random_state)
-    if labels.num_labels == 0:
-        nobody = np.full(labels.num_tasks, NO_CONSENSUS, dtype=np.int64)
-        return MajorityVote(label=nobody, drawn=np.empty(0, dtype=np.int64))
-
-    counts = vote_counts(labels)
-    has_label = labels.num_annotations > 0
-    candidates = counts == counts.max(axis=1, keepdims=True)
-    is_clear = (candidates.sum(axis=1) == 1) & has_label
-    winner = np.where(is_clear, counts.argmax(axis=1), NO_CONSENSUS)
-    clear_winner = winner.copy()
-
-    rules: list[Callable[[IntArray], FloatArray | IntArray]] = []
-    if pred_probs is not None:
-        probs = mean_model(pred_probs)
-        rules.append(lambda tasks: probs[tasks])
-    totals = counts.sum(axis=0)[None, :]
-    rules.append(lambda tasks: totals if ties == "frequent" else -totals)
-    if is_clear[labels.task].any():
-        rules.append(lambda tasks: _voters_agreement(labels, counts, clear_winner, tasks))
-
-    tied = np.flatnonzero(~is_clear & has_label)
-    candidates = candidates[tied]
-    for rule in rules:
-        if not tied.size:
-            break
-        scores = np.where(candidates, rule(tied), -np.inf)
-        candidates = scores == scores.max(axis=1, keepdims=True)
-        is_settled = candidates.sum(axis=1) == 1
-        winner[tied[is_settled]] = candidates[is_settled].argmax(axis=1)
-        tied, candidates = tied[~is_settled], candidates[~is_settled]
-    # An array of bounds draws the same numbers as one `choice` per task.
-    drawn = generator.randint(0, candidates.sum(axis=1))
-    winner[tied] = (candidates.cumsum(axis=1) == drawn[:, None] + 1).argmax(axis=1)
-    return MajorityVote(label=winner, drawn=tied)
+    winner = np.full(block.labels.num_tasks, NO_CONSENSUS, dtype=np.int64)
+    undecided: list[IntArray] = [np.empty(0, dtype=np.int64)]
+    for part in block.parts:
+        is_top, is_tied = _leading(part)
+        winner[part.tasks] = pick(part.label, is_top)
+        tied = np.flatnonzero(is_tied)
+        if tied.size and block.pred_probs.num_models:
+            chosen, is_settled = _most_predicted(part, tied, is_top[:, tied])
+            winner[part.tasks[tied]] = chosen
+            tied = tied[~is_settled]
+        undecided.append(part.tasks[tied])
+    tied = np.sort(np.concatenate(undecided))
+    drawn = tied[:0]
+    if tied.size:
+        totals = vote_totals(block) if totals is None else totals
+        winner[tied], is_drawn = _break_ties(block, tied, totals, ties, generator)
+        drawn = tied[is_drawn]
+    return MajorityVote(label=winner, drawn=drawn)
 
 
-def _voters_agreement(
-    labels: MultiannotatorLabels, counts: IntArray, clear_winner: IntArray, tasks: IntArray
-) -> FloatArray:
-    """Mean agreement with the untied majority, over those who chose a class on a task.
+def _leading(part: Part) -> tuple[BoolArray, BoolArray]:
+    """Labels that have most votes of their task, shape (n, m), and ties among them, (m,)."""
+    most = part.equal.max(axis=0)
+    is_top = part.equal == most
+    return is_top, count_true(is_top) != most
 
-    Returns shape (len(tasks), K), right for classes with the most votes of their task.
+
+def _most_predicted(part: Part, tied: IntArray, is_top: BoolArray) -> tuple[AnyArray, BoolArray]:
+    """Of the leading classes of tied tasks, the one predicted most, and whether it is one.
+
+    Where rounding has left negative probabilities there may be none.
     """
-    is_clear = clear_winner[labels.task] != NO_CONSENSUS
-    agrees = is_clear & (labels.label == clear_winner[labels.task])
-    num_annotators = labels.num_annotators
-    judged = np.bincount(labels.annotator[is_clear], minlength=num_annotators)
-    agreed = np.bincount(labels.annotator[agrees], minlength=num_annotators)
-    is_judged = judged > 0
-    agreement = np.divide(agreed, judged, out=np.zeros(num_annotators), where=is_judged)
-    agreement[~is_judged] = agreement[is_judged].mean()
+    label = part.label[:, tied]
+    prob = part.prob[:, :, tied]
+    mean = prob[0] if len(prob) == 1 else prob.mean(axis=0)
+    is_best = is_top & (mean == pick(mean, is_top))
+    chosen = pick(label, is_best)
+    return chosen, is_best.any(axis=0) & ~(is_best & (label != chosen)).any(axis=0)
 
-    row_of_task = np.full(labels.num_tasks, -1)
-    row_of_task[tasks] = np.arange(len(tasks))
-    row = row_of_task[labels.task]
-    voted = row >= 0
-    sums = np.bincount(
-        row[voted] * labels.num_classes + labels.label[voted],
-        weights=agreement[labels.annotator[voted]],
-        minlength=len(tasks) * labels.num_classes,
-    ).reshape(len(tasks), labels.num_classes)
-    mean: FloatArray = sums / counts[tasks].max(axis=1, keepdims=True)
-    return mean
+
+def _break_ties(
+    block: Block,
+    tied: IntArray,
+    totals: VoteTotals,
+    ties: Ties,
+    generator: np.random.RandomState,
+) -> tuple[IntArray, BoolArray]:
+    """Apply the rules, one after the other, to the classes of tied tasks.
+
+    Returns
+    -------
+    winner : ndarray of int64, shape (len(tied),)
+        Class codes.
+    is_drawn : ndarray of bool, shape (len(tied),)
+        Whether chance decided.
+    """
+    labels = block.labels.take(tied)
+    key = labels.task * labels.num_classes + labels.label
+    chosen, cell, votes = np.unique(key, return_inverse=True, return_counts=True)
+    task, label = np.divmod(chosen, labels.num_classes)
+    first = np.flatnonzero(np.diff(task, prepend=-1))
+
+    def keep_best(is_left: BoolArray, score: AnyArray) -> BoolArray:
+        left = np.where(is_left, score, -np.inf)
+        is_best: BoolArray = is_left & (left == np.maximum.reduceat(left, first)[task])
+        return is_best
+
+    is_left = keep_best(np.ones(len(chosen), dtype=np.bool_), votes)
+    if block.pred_probs.num_models:
+        is_left = keep_best(is_left, block.pred_probs.mean_rows(tied)[task, label])
+    counts = totals.class_counts[label]
+    is_left = keep_best(is_left, counts if ties == "frequent" else -counts)
+    if totals.judged.any():
+        agreement = _agreement(totals)[labels.annotator]
+        is_left = keep_best(is_left, np.bincount(cell, weights=agreement) / votes)
+
+    num_left = np.add.reduceat(is_left.astype(np.int64), first)
+    is_drawn = num_left > 1
+    # An array of bounds draws the same numbers as one `choice` per task.
+    place = np.zeros(len(tied), dtype=np.int64)
+    place[is_drawn] = generator.randint(0, num_left[is_drawn])
+    left = np.flatnonzero(is_left)
+    return label[left[np.cumsum(num_left) - num_left + place]], is_drawn
+
+
+def _agreement(totals: VoteTotals) -> FloatArray:
+    """How often each annotator agrees with the untied majority, shape (M,)."""
+    is_judged = totals.judged > 0
+    agreement = np.zeros(len(totals.judged))
+    np.divide(totals.agreed, totals.judged, out=agreement, where=is_judged)
+    agreement[~is_judged] = agreement[is_judged].mean()
+    return agreement

@@ -1,141 +1,274 @@
-"""Predicted class probabilities: checks on entry, and ensembles of models."""
+"""Predicted class probabilities: of one model or several, checked, and read by rows."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 
-from crowdlab_engine._typing import AnyArray, FloatArray
+from crowdlab_engine._typing import AnyArray, FloatArray, IntArray
+from crowdlab_engine.calibration import scale
 from crowdlab_engine.labels import MultiannotatorLabels, shown
 
 ROUNDING = 1e-6
 """How far outside [0, 1] a probability may be, as float32 softmax leaves it."""
 
+_ENTRIES_AT_ONCE = 2**20
+"""Entries of the rows that are read at once."""
 
-def check_pred_probs(
-    pred_probs: ArrayLike, labels: MultiannotatorLabels, *, row_sum_tolerance: float
-) -> FloatArray:
-    """Return `pred_probs` as float64, or say which row is wrong.
 
-    Parameters
+@dataclass(frozen=True, eq=False)
+class PredProbs:
+    """Class probabilities that P models predict for N tasks.
+
+    Rows are checked and made float64 as they are read, so that probabilities in single
+    precision, in a sparse matrix or in a memory map never stand in memory a second time.
+
+    Attributes
     ----------
-    pred_probs : array_like, shape (N, K) or (P, N, K)
-        Probability of each class for each task of `labels`, predicted by one model, or by
-        each of P models.
-    labels : MultiannotatorLabels
-        The labels that the probabilities belong to.
+    models : tuple of array or SciPy sparse, each of shape (N, K)
+        As the caller gave them.
+    is_ensemble : bool
+        Whether the caller gave a stack of models, be it of one.
+    name : str
+        What the caller calls them, for messages.
     row_sum_tolerance : float
-        How far the sum of a row may be from 1; `numpy.inf` accepts any sum.
-
-    Returns
-    -------
-    ndarray of float64, shape (N, K) or (P, N, K)
-        The caller's array itself if it is float64 already.
-
-    Raises
-    ------
-    ValueError
-        The shape is another one, a value is not finite or not within [0, 1], or a row does
-        not sum to 1.
+        How far the sum of a row may be from 1.
+    task_ids : ndarray, shape (N,), or None
+        Identifier of each task, for messages.
+    temperatures : tuple of float, or None
+        By which the rows of each model are scaled; None leaves them as they are.
     """
-    probs = _as_numbers("pred_probs", pred_probs)
-    expected = (labels.num_tasks, labels.num_classes)
-    if probs.shape[-2:] != expected or not _has_models(probs):
-        raise ValueError(
-            f"pred_probs has shape {probs.shape} but the labels have {expected[0]} tasks and "
-            f"{expected[1]} classes: pass one row per task and one column per class, or the "
-            "stacked arrays of several models"
-        )
-    _check_rows("pred_probs", probs, row_sum_tolerance, labels.task_ids)
-    return probs
 
+    models: tuple[Any, ...]
+    is_ensemble: bool
+    name: str
+    row_sum_tolerance: float
+    task_ids: AnyArray | None = None
+    temperatures: tuple[float, ...] | None = None
 
-def check_pool(
-    pred_probs: ArrayLike, *, num_classes: int | None, row_sum_tolerance: float
-) -> FloatArray:
-    """Return `pred_probs` of tasks that nobody has labelled, checked like those of others.
+    @classmethod
+    def none(cls) -> Self:
+        """Return the predictions of no model."""
+        return cls((), is_ensemble=False, name="pred_probs", row_sum_tolerance=np.inf)
 
-    Parameters
-    ----------
-    pred_probs : array_like, shape (N', K) or (P, N', K)
-        Class probabilities predicted by one model, or by each of P models.
-    num_classes : int or None
-        Number of classes K; None accepts any from 1.
-    row_sum_tolerance : float
-        See `check_pred_probs`.
+    @classmethod
+    def of_tasks(
+        cls, pred_probs: Any, labels: MultiannotatorLabels, *, row_sum_tolerance: float
+    ) -> Self:
+        """Take what a caller passes for the tasks of `labels`; None for no model.
 
-    Returns
-    -------
-    ndarray of float64, shape (N', K) or (P, N', K)
+        Parameters
+        ----------
+        pred_probs : array_like or SciPy sparse, shape (N, K), or array_like (P, N, K), or None
+            Probability of each class for each task, predicted by one model, or by each of P.
+        labels : MultiannotatorLabels
+            The labels that the probabilities belong to.
+        row_sum_tolerance : float
+            How far the sum of a row may be from 1; `numpy.inf` accepts any sum.
 
-    Raises
-    ------
-    ValueError
-        As `check_pred_probs`.
-    """
-    probs = _as_numbers("pred_probs_unlabeled", pred_probs)
-    if probs.shape[-1:] == (0,) or not _has_models(probs):
-        raise ValueError(
-            f"pred_probs_unlabeled has shape {probs.shape}: pass one row per task and one column "
-            "per class, or the stacked arrays of several models"
-        )
-    if num_classes not in (None, probs.shape[-1]):
-        raise ValueError(
-            f"pred_probs_unlabeled has {probs.shape[-1]} classes but the labelled tasks have "
-            f"{num_classes}: predict both with the same classes"
-        )
-    _check_rows("pred_probs_unlabeled", probs, row_sum_tolerance)
-    return probs
+        Raises
+        ------
+        ValueError
+            It holds no numbers, or its shape is another one. Rows are checked when read.
+        """
+        if pred_probs is None:
+            return cls.none()
+        models, is_ensemble = _models_of("pred_probs", pred_probs)
+        expected = (labels.num_tasks, labels.num_classes)
+        if not models or models[0].shape != expected:
+            raise ValueError(
+                f"pred_probs has shape {_shape_of(pred_probs)} but the labels have {expected[0]} "
+                f"tasks and {expected[1]} classes: pass one row per task and one column per "
+                "class, or the stacked arrays of several models"
+            )
+        return cls(models, is_ensemble, "pred_probs", row_sum_tolerance, labels.task_ids)
 
+    @classmethod
+    def of_pool(cls, pred_probs: Any, *, num_classes: int | None, row_sum_tolerance: float) -> Self:
+        """Take what a caller passes for tasks that nobody has labelled, and check it.
 
-def each_model(pred_probs: FloatArray | None) -> FloatArray:
-    """Return the models' probabilities as shape (P, N, K); P is 0 for None."""
-    if pred_probs is None:
-        return np.empty((0, 0, 0))
-    return pred_probs if pred_probs.ndim == 3 else pred_probs[None]
+        Parameters
+        ----------
+        pred_probs
+            See `of_tasks`; of any number of tasks.
+        num_classes : int or None
+            Number of classes K; None accepts any from 1.
+        row_sum_tolerance : float
+            See `of_tasks`.
 
+        Raises
+        ------
+        ValueError
+            The shape is another one, or a row is no probability distribution.
+        """
+        name = "pred_probs_unlabeled"
+        models, is_ensemble = _models_of(name, pred_probs)
+        if not models or models[0].shape[1] == 0:
+            raise ValueError(
+                f"{name} has shape {_shape_of(pred_probs)}: pass one row per task and one column "
+                "per class, or the stacked arrays of several models"
+            )
+        if num_classes not in (None, models[0].shape[1]):
+            raise ValueError(
+                f"{name} has {models[0].shape[1]} classes but the labelled tasks have "
+                f"{num_classes}: predict both with the same classes"
+            )
+        pool = cls(models, is_ensemble, name, row_sum_tolerance)
+        pool.check()
+        return pool
 
-def mean_model(pred_probs: FloatArray) -> FloatArray:
-    """Return the plain mean of the models, shape (N, K); that of a single one is itself."""
-    mean: FloatArray = pred_probs.mean(axis=0) if pred_probs.ndim == 3 else pred_probs
-    return mean
+    @property
+    def num_models(self) -> int:
+        """Number of models P; 0 without predictions."""
+        return len(self.models)
 
+    @property
+    def num_tasks(self) -> int:
+        """Number of tasks N."""
+        return int(self.models[0].shape[0])
 
-def _as_numbers(name: str, pred_probs: ArrayLike) -> FloatArray:
-    try:
-        probs: FloatArray = np.asarray(pred_probs, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is not an array of numbers: {error}") from error
-    return probs
+    @property
+    def num_classes(self) -> int:
+        """Number of classes K."""
+        return int(self.models[0].shape[1])
 
+    def scaled(self, temperatures: FloatArray) -> PredProbs:
+        """Return the same predictions, each model's at a temperature of its own."""
+        return replace(self, temperatures=tuple(temperatures.tolist()))
 
-def _has_models(probs: FloatArray) -> bool:
-    return probs.ndim == 2 or (probs.ndim == 3 and len(probs) > 0)
+    def rows(self, model: int, tasks: IntArray) -> FloatArray:
+        """Read a model's probabilities of some tasks, ascending, shape (B, K).
 
+        They may share memory with the caller's: do not change them.
+        """
+        rows = _read(self.models[model], tasks)
+        if self.temperatures is not None:
+            rows = scale(rows, self.temperatures[model])
+        return rows
 
-def _check_rows(
-    name: str, probs: FloatArray, row_sum_tolerance: float, task_ids: AnyArray | None = None
-) -> None:
-    """Refuse rows that cannot be probabilities, model by model."""
-    for number, model in enumerate(each_model(probs)):
-        whose = f"{name} of model {number}," if probs.ndim == 3 else f"{name} of"
+    def checked_rows(self, model: int, tasks: IntArray) -> FloatArray:
+        """Read rows like `rows`, and check them.
+
+        Raises
+        ------
+        ValueError
+            A row of any task is no probability distribution; the first one is named.
+        """
+        rows = _read(self.models[model], tasks)
+        if rows.size and not self._are_right(rows):
+            self.check()
+        return rows if self.temperatures is None else scale(rows, self.temperatures[model])
+
+    def mean_rows(self, tasks: IntArray) -> FloatArray:
+        """Read the plain mean of the models for some tasks, shape (B, K)."""
+        if self.num_models == 1:
+            return self.rows(0, tasks)
+        rows = [self.rows(model, tasks) for model in range(self.num_models)]
+        mean: FloatArray = np.mean(rows, axis=0)
+        return mean
+
+    def weighted_rows(self, model_weight: FloatArray, tasks: IntArray) -> FloatArray:
+        """Read the weighted sum of the models for some tasks, shape (B, K), added in order."""
+        total = np.zeros((len(tasks), self.num_classes))
+        for model, weight in enumerate(model_weight.tolist()):
+            total += weight * self.rows(model, tasks)
+        return total
+
+    def at(self, label: IntArray) -> FloatArray:
+        """Read the probability of one class of each task by each model, shape (P, N)."""
+        picked = np.empty((self.num_models, self.num_tasks))
+        for model, tasks in self._in_chunks():
+            picked[model, tasks] = self.rows(model, tasks)[np.arange(len(tasks)), label[tasks]]
+        return picked
+
+    def guesses(self) -> IntArray:
+        """Find the most probable class of each task by each model, shape (P, N)."""
+        found = np.empty((self.num_models, self.num_tasks), dtype=np.int64)
+        for model, tasks in self._in_chunks():
+            found[model, tasks] = self.rows(model, tasks).argmax(axis=1)
+        return found
+
+    def _in_chunks(self) -> Iterator[tuple[int, IntArray]]:
+        """Walk over all rows: a model, and as many tasks as are read at once."""
+        step = max(1, _ENTRIES_AT_ONCE // max(1, self.num_classes))
+        for model in range(self.num_models):
+            for start in range(0, self.num_tasks, step):
+                yield model, np.arange(start, min(self.num_tasks, start + step))
+
+    def check(self) -> None:
+        """Check every row.
+
+        Raises
+        ------
+        ValueError
+            A value is not finite or not within [0, 1], or a row does not sum to 1; the
+            message names the first such row.
+        """
+        for model, tasks in self._in_chunks():
+            self._refuse(model, int(tasks[0]), _read(self.models[model], tasks))
+
+    def _are_right(self, rows: FloatArray) -> bool:
+        if not (rows.min() >= -ROUNDING and rows.max() <= 1 + ROUNDING):
+            return False
+        if self.row_sum_tolerance == np.inf:
+            return True
+        sums = rows @ np.ones(rows.shape[1])
+        return bool(np.abs(sums - 1, out=sums).max() <= self.row_sum_tolerance)
+
+    def _refuse(self, model: int, start: int, rows: FloatArray) -> None:
         # One check after the other: sums of infinite values are not worth a warning.
-        fault = _fault(~np.isfinite(model).all(axis=1), "are not finite", "predict every task")
+        fault = _fault(~np.isfinite(rows).all(axis=1), "are not finite", "predict every task")
         fault = fault or _fault(
-            ((model < -ROUNDING) | (model > 1 + ROUNDING)).any(axis=1),
+            ((rows < -ROUNDING) | (rows > 1 + ROUNDING)).any(axis=1),
             "are not within [0, 1]",
             "pass probabilities, not scores or logits",
         )
         fault = fault or _fault(
-            np.abs(model.sum(axis=1) - 1) > row_sum_tolerance,
+            np.abs(rows.sum(axis=1) - 1) > self.row_sum_tolerance,
             "do not sum to 1",
             "divide every row by its sum",
         )
         if fault:
-            row, what, remedy = fault
-            task = "" if task_ids is None else f" (task {shown(task_ids, row)})"
-            values = np.array2string(model[row], precision=6, threshold=10)
+            place, what, remedy = fault
+            row = start + place
+            whose = f"{self.name} of model {model}," if self.is_ensemble else f"{self.name} of"
+            task = "" if self.task_ids is None else f" (task {shown(self.task_ids, row)})"
+            values = np.array2string(rows[place], precision=6, threshold=10)
             raise ValueError(f"{whose} row {row}{task} {what}: {values}; {remedy}")
+
+
+def _models_of(name: str, pred_probs: Any) -> tuple[tuple[Any, ...], bool]:
+    """Return the models in what a caller passes, and whether it was a stack of them."""
+    if issparse(pred_probs):
+        return (pred_probs.tocsr(),), False
+    try:
+        array = np.asarray(pred_probs)
+        if array.dtype.kind != "f":
+            array = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is not an array of numbers: {error}") from error
+    if array.ndim == 2:
+        return (array,), False
+    return (tuple(array) if array.ndim == 3 else ()), True
+
+
+def _shape_of(pred_probs: ArrayLike) -> tuple[int, ...]:
+    return tuple(np.shape(pred_probs))
+
+
+def _read(model: Any, tasks: IntArray) -> FloatArray:
+    """Read rows as dense float64, without a copy where they lie together as such."""
+    is_run = len(tasks) > 0 and tasks[-1] - tasks[0] + 1 == len(tasks)
+    rows = model[int(tasks[0]) : int(tasks[-1]) + 1] if is_run else model[tasks]
+    if issparse(rows):
+        rows = rows.toarray()
+    dense: FloatArray = np.asarray(rows, dtype=np.float64)
+    return dense
 
 
 def _fault(is_wrong: AnyArray | np.bool_, what: str, remedy: str) -> tuple[int, str, str] | None:

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crowdlab_engine.labels import MultiannotatorLabels
-from crowdlab_engine.majority import vote_counts
-from crowdlab_engine.pred_probs import each_model
+from crowdlab_engine.block import Block, count_true
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from crowdlab_engine._typing import AnyArray, BoolArray, FloatArray, IntArray
+    from crowdlab_engine._typing import AnyArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +33,8 @@ class Statistics:
     ----------
     num_tasks : int
         Tasks with a label.
+    num_labels : int
+        Their labels.
     num_predicted : int
         Tasks with a label and pred_probs.
     model_errors : ndarray of int64, shape (P,)
@@ -43,12 +43,6 @@ class Statistics:
         Sum over shared tasks of the share of labels that equal the consensus.
     consensus_counts : ndarray of int64, shape (K,)
         Shared tasks whose consensus is each class.
-    labels_given : ndarray of int64, shape (M,)
-        Labels of each annotator.
-    labels_agreeing : ndarray of int64, shape (M,)
-        Of these, labels equal to the consensus.
-    shared_given, shared_agreeing : ndarray of int64, shape (M,)
-        The same, in shared tasks only.
     peers : ndarray of int64, shape (M,)
         Labels by others on the tasks of each annotator. On a task whose truth is known, the
         truth stands in for all of them: it counts as often as they would, at least once.
@@ -57,21 +51,13 @@ class Statistics:
     """
 
     num_tasks: int
+    num_labels: int
     num_predicted: int
     model_errors: IntArray
     agreement: float
     consensus_counts: IntArray
-    labels_given: IntArray
-    labels_agreeing: IntArray
-    shared_given: IntArray
-    shared_agreeing: IntArray
     peers: IntArray
     peers_agreeing: IntArray
-
-    @property
-    def num_labels(self) -> int:
-        """Number of labels."""
-        return int(self.labels_given.sum())
 
     @property
     def num_shared(self) -> int:
@@ -110,70 +96,44 @@ class Statistics:
 
     @property
     def _sizes(self) -> tuple[int, int, int]:
-        return len(self.labels_given), len(self.consensus_counts), len(self.model_errors)
+        return len(self.peers), len(self.consensus_counts), len(self.model_errors)
 
 
-def statistics(
-    labels: MultiannotatorLabels,
-    consensus: IntArray,
-    pred_probs: FloatArray | None = None,
-    is_known: BoolArray | None = None,
-) -> Statistics:
+def statistics(block: Block, consensus: IntArray) -> Statistics:
     """Sum up a block of tasks.
 
     Parameters
     ----------
-    labels : MultiannotatorLabels
-        Labels of N tasks by M annotators. Tasks without labels count nowhere.
+    block : Block
+        Labels of N tasks by M annotators, and predictions of P models. Tasks without labels
+        count nowhere.
     consensus : ndarray of int64, shape (N,)
-        Consensus label of each task, as class codes.
-    pred_probs : ndarray of float64, shape (N, K) or (P, N, K), optional
-        Class probabilities predicted by one model, or by P models.
-    is_known : ndarray of bool, shape (N,), optional
-        Tasks whose consensus is an expert's label, the truth. Default: none.
+        Consensus label of each task, as class codes; the truth where it is known.
 
     Returns
     -------
     Statistics
     """
-    num_annotators = labels.num_annotators
-    task, annotator = labels.task, labels.annotator
-    task_size = labels.num_annotations
-    known = np.zeros(labels.num_tasks, dtype=np.bool_) if is_known is None else is_known
-    is_shared = (task_size > 1) | (known & (task_size > 0))
-    in_shared = is_shared[task]
-    agrees = labels.label == consensus[task]
-    votes = np.bincount(task[agrees], minlength=labels.num_tasks)
-    peers = task_size[task] - 1
-    peers_agreeing = vote_counts(labels)[task, labels.label] - 1
-    if is_known is not None:
-        peers = np.where(known[task], np.maximum(peers, 1), peers)
-        peers_agreeing = np.where(known[task], peers * agrees, peers_agreeing)
-
-    def by_annotator(selection: AnyArray) -> IntArray:
-        return np.bincount(annotator[selection], minlength=num_annotators)
-
-    num_tasks = int(np.count_nonzero(task_size))
-    model_errors = [
-        np.count_nonzero((model.argmax(axis=1) != consensus) & is_shared)
-        for model in each_model(pred_probs)
-    ]
+    labels, is_shared = block.labels, block.is_shared
+    votes = np.zeros(labels.num_tasks, dtype=np.int64)
+    model_errors = np.zeros(block.pred_probs.num_models, dtype=np.int64)
+    for part in block.parts:
+        said = consensus[part.tasks].astype(part.label.dtype)
+        votes[part.tasks] = count_true(part.label == said)
+        shared = is_shared[part.tasks]
+        for model, guess in enumerate(part.guess):
+            model_errors[model] += np.count_nonzero((guess != said) & shared)
+    which = slice(None) if is_shared.all() else is_shared
+    num_tasks = int(np.count_nonzero(labels.num_annotations))
+    peers, peers_agreeing = block.peers
     return Statistics(
         num_tasks=num_tasks,
-        num_predicted=0 if pred_probs is None else num_tasks,
-        model_errors=np.array(model_errors, dtype=np.int64),
+        num_labels=labels.num_labels,
+        num_predicted=num_tasks if block.pred_probs.num_models else 0,
+        model_errors=model_errors,
         # Added up over tasks as they come: exact ties of the posterior hang on the last bit.
-        agreement=float((votes[is_shared] / task_size[is_shared]).sum()),
-        consensus_counts=np.bincount(consensus[is_shared], minlength=labels.num_classes),
-        labels_given=by_annotator(np.ones_like(agrees)),
-        labels_agreeing=by_annotator(agrees),
-        shared_given=by_annotator(in_shared),
-        shared_agreeing=by_annotator(agrees & in_shared),
-        peers=_sums(annotator, peers, num_annotators),
-        peers_agreeing=_sums(annotator, peers_agreeing, num_annotators),
+        agreement=float((votes[which] / labels.num_annotations[which]).sum()),
+        consensus_counts=np.bincount(consensus[which], minlength=labels.num_classes),
+        peers=peers,
+        peers_agreeing=peers_agreeing,
     )
-
-
-def _sums(group: IntArray, values: IntArray, num_groups: int) -> IntArray:
-    """Integer sums by group; exact, as float64 holds every sum below 2**53."""
-    return np.bincount(group, weights=values, minlength=num_groups).astype(np.int64)

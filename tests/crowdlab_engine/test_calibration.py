@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crowdlab_engine import MultiannotatorLabels
-from crowdlab_engine.calibration import COARSE_GRID, best_temperature, scale
+from crowdlab_engine.block import Block
+from crowdlab_engine.calibration import COARSE_GRID, best_temperatures, scale
 from tests.crowdlab_engine.problems import Problem, problems
 
 
@@ -17,6 +18,12 @@ def crowd(votes_for_0: int, votes_for_1: int, num_tasks: int = 1) -> Multiannota
         votes * num_tasks,
         num_classes=2,
     )
+
+
+def best_temperature(labels: MultiannotatorLabels, pred_probs: np.ndarray) -> float:
+    block = Block.of(labels, pred_probs, row_sum_tolerance=np.inf)
+    (temperature,) = best_temperatures([block])
+    return float(temperature)
 
 
 @pytest.mark.parametrize("temperature", [0.3, 0.65, 1.0, 1.75, 4.0, 6.5])

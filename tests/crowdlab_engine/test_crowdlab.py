@@ -15,8 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
 from crowdlab_engine import Crowdlab, MultiannotatorLabels, majority_vote
-from crowdlab_engine.crowdlab import MIN_WEIGHT, best_quality, posterior, weights
-from crowdlab_engine.statistics import statistics
+from crowdlab_engine.weights import MIN_WEIGHT
 from tests.crowdlab_engine.golden import FOLDER, Golden, cases
 from tests.crowdlab_engine.problems import Problem, problems
 
@@ -194,19 +193,6 @@ def test_refuses(
         Crowdlab(**parameters).fit(labels, pred_probs)
 
 
-def test_weights_of_a_small_example() -> None:
-    # Consensus 0, 1, 1. Shared agreement 1, 1, 1/2; baseline error 1/3; classifier errs once.
-    labels = MultiannotatorLabels.from_codes(
-        [0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1], [0, 0, 1, 1, 1, 0]
-    )
-    probs = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]])
-    fitted = weights(statistics(labels, np.array([0, 1, 1]), probs))
-    assert fitted.agreement == pytest.approx(5 / 6)
-    assert fitted.disagreement == pytest.approx(1 / 6)
-    assert fitted.model == pytest.approx(MIN_WEIGHT * np.sqrt(2))
-    np.testing.assert_allclose(fitted.annotator, [MIN_WEIGHT, MIN_WEIGHT])
-
-
 def test_unlabelled_tasks_have_the_prediction_of_the_classifier() -> None:
     labels = MultiannotatorLabels.from_codes([1, 1], [0, 1], [0, 0], num_tasks=3, num_classes=2)
     probs = np.array([[0.3, 0.7], [0.6, 0.4], [0.5, 0.5]])
@@ -295,29 +281,6 @@ def test_every_task_tied() -> None:
     fitted = Crowdlab().fit(labels)
     np.testing.assert_array_equal(fitted.consensus_label_, majority_vote(labels))
     np.testing.assert_allclose(fitted.annotator_weight_, MIN_WEIGHT)
-
-
-def test_equal_maxima_go_to_the_majority() -> None:
-    probs = np.array([[0.4, 0.4, 0.2], [0.1, 0.2, 0.7]])
-    assert best_quality(probs, np.array([2, 0])).tolist() == [2, 2]
-
-
-def test_posterior_is_the_weighted_mean_of_the_paper() -> None:
-    golden = Golden("g02_k3_sparse")
-    labels, probs = golden.labels(), golden.pred_probs
-    fitted = weights(statistics(labels, majority_vote(labels, probs), probs))
-    expected = np.empty_like(probs)
-    for task in range(labels.num_tasks):
-        mine = np.flatnonzero(labels.task == task)
-        votes = np.where(
-            labels.label[mine, None] == np.arange(3), fitted.agreement, fitted.disagreement
-        )
-        expected[task] = np.average(
-            np.vstack([probs[task], votes]),
-            axis=0,
-            weights=[*fitted.model, *fitted.annotator[labels.annotator[mine]]],
-        )
-    np.testing.assert_allclose(posterior(labels, probs, fitted), expected, rtol=0, atol=1e-14)
 
 
 def test_rounding_of_pred_probs_does_not_lead_out_of_bounds() -> None:
@@ -565,20 +528,6 @@ def test_no_ground_truth_changes_nothing() -> None:
     two = Crowdlab().fit(golden.labels(), golden.pred_probs, ground_truth=unknown)
     np.testing.assert_array_equal(one.label_quality_, two.label_quality_)
     pd.testing.assert_frame_equal(one.annotator_stats_, two.annotator_stats_)
-
-
-@pytest.mark.parametrize(
-    ("truth", "message"),
-    [
-        ([0], r"ground_truth has shape \(1,\) but there are 2 tasks"),
-        ([0.0, np.nan], "ground_truth holds float64"),
-        ([0, 2], "ground_truth of task 1 is 2: pass class codes from 0 to 1"),
-        ([-2, 0], "ground_truth of task 0 is -2"),
-    ],
-)
-def test_refuses_ground_truth(truth: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Crowdlab().fit(LABELS, ground_truth=truth)
 
 
 def test_random_ties_are_told() -> None:

@@ -12,7 +12,8 @@ def test_codes_are_sorted_by_task_then_annotator() -> None:
     assert labels.task.tolist() == [0, 0, 1]
     assert labels.annotator.tolist() == [1, 2, 0]
     assert labels.label.tolist() == [2, 1, 0]
-    assert labels.order.tolist() == [2, 1, 0]
+    assert labels.sorting is not None
+    assert labels.sorting.tolist() == [2, 1, 0]
 
 
 def test_sizes_follow_from_the_codes() -> None:
@@ -83,7 +84,7 @@ def test_from_long_sorts_vocabularies() -> None:
     assert labels.annotator_ids.tolist() == ["ann", "bob"]
     assert labels.classes.tolist() == ["cat", "dog"]
     assert labels.label.tolist() == [0, 0, 1]
-    assert labels.order.tolist() == [1, 2, 0]
+    assert labels.in_callers_order(np.array([10, 20, 30])).tolist() == [30, 10, 20]
 
 
 def test_from_long_keeps_the_order_of_given_classes() -> None:
@@ -165,7 +166,8 @@ def test_arrays_are_read_only_copies() -> None:
 def test_order_leads_back_to_the_caller(problem: Problem) -> None:
     labels = problem.labels
     for name in ("task", "annotator", "label"):
-        np.testing.assert_array_equal(getattr(labels, name), getattr(problem, name)[labels.order])
+        ours = labels.in_callers_order(getattr(labels, name))
+        np.testing.assert_array_equal(ours, getattr(problem, name))
 
 
 @given(problems)
@@ -194,3 +196,25 @@ def test_take_gives_the_labels_of_those_tasks(problem: Problem) -> None:
     assert block.num_annotators == labels.num_annotators
     assert block.num_classes == labels.num_classes
     np.testing.assert_array_equal(block.task_ids, labels.task_ids[chosen])
+
+
+def test_sorted_labels_need_no_sorting() -> None:
+    task = np.array([0, 0, 1])
+    labels = MultiannotatorLabels.from_codes(task, [0, 1, 0], [1, 1, 0])
+    assert labels.sorting is None
+    task[0] = 9
+    assert labels.task.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("tasks", [[1, 2], [0, 2]])
+def test_columns_lead_there_and_back(tasks: list[int]) -> None:
+    labels = MultiannotatorLabels.from_codes(
+        [0, 0, 1, 1, 2, 2, 3], [0, 2, 1, 2, 0, 1, 0], [0, 1, 2, 3, 4, 5, 6]
+    )
+    chosen = np.array(tasks)
+    columns = labels.columns(labels.label, chosen, np.empty((2, 2)))
+    np.testing.assert_array_equal(columns, np.array([[2 * t, 2 * t + 1] for t in tasks]).T)
+    values = np.full(7, -1.0)
+    labels.set_columns(values, chosen, columns)
+    inside = np.isin(labels.task, chosen)
+    np.testing.assert_array_equal(values, np.where(inside, labels.label, -1))

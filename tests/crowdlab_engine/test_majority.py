@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 
 from crowdlab_engine import MultiannotatorLabels, majority_vote
-from crowdlab_engine.majority import vote_counts
+from crowdlab_engine.block import Block
+from crowdlab_engine.majority import vote_totals
 from tests.crowdlab_engine.golden import NAMES, Golden
 from tests.crowdlab_engine.problems import Problem, problems
 
@@ -38,9 +39,16 @@ def test_the_reference_cases_hold_random_ties() -> None:
     assert (other_seed != golden.field("mv", "label")).any()
 
 
-def test_vote_counts() -> None:
-    labels = labels_of({0: 1, 1: 1, 2: 0}, {}, {1: 2})
-    assert vote_counts(labels).tolist() == [[1, 2, 0], [0, 0, 0], [0, 0, 1]]
+def test_totals_of_blocks_add_up() -> None:
+    labels = labels_of({0: 1, 1: 1, 2: 0}, {0: 0, 1: 1}, {}, {1: 2, 2: 2}, {0: 1})
+    whole = vote_totals(Block.of(labels))
+    assert whole.class_counts.tolist() == [2, 4, 2]
+    assert whole.judged.tolist() == [2, 2, 2]
+    assert whole.agreed.tolist() == [2, 2, 1]
+    parts = [vote_totals(Block.of(labels.take(tasks))) for tasks in ([0, 3], [1, 2, 4])]
+    merged = parts[0] + parts[1]
+    for field in ("class_counts", "judged", "agreed"):
+        np.testing.assert_array_equal(getattr(merged, field), getattr(whole, field))
 
 
 def test_tasks_without_labels_have_no_majority() -> None:
@@ -66,7 +74,7 @@ def test_rule_2_prefers_the_frequent_or_the_rare_class() -> None:
 def test_rule_3_prefers_the_annotator_who_agrees_with_clear_majorities() -> None:
     # Classes are equally frequent; on task 1 annotator 1 is with the majority, 0 is not.
     labels = labels_of({0: 0, 1: 1}, {0: 0, 1: 1, 2: 1}, {2: 0})
-    assert vote_counts(labels).sum(axis=0).tolist() == [3, 3]
+    assert np.bincount(labels.label).tolist() == [3, 3]
     assert majority_vote(labels)[0] == 1
     swapped = labels_of({0: 1, 1: 0}, {0: 0, 1: 1, 2: 1}, {2: 0})
     assert majority_vote(swapped)[0] == 0
@@ -78,7 +86,7 @@ def test_rule_3_prefers_the_annotator_who_agrees_with_clear_majorities() -> None
 def test_rule_3_counts_a_newcomer_as_the_mean_of_the_others(rival: int, winner: int) -> None:
     # Annotators 0, 1, 2 and 4 agree 1, 0, 1 and 1: the newcomer 3 counts 3/4.
     labels = labels_of({rival: 0, 3: 1}, {0: 1, 1: 0, 2: 1}, {4: 0})
-    assert vote_counts(labels).sum(axis=0).tolist() == [3, 3]
+    assert np.bincount(labels.label).tolist() == [3, 3]
     votes = [majority_vote(labels, random_state=seed)[0] for seed in range(8)]
     assert votes == [winner] * 8
 
@@ -127,7 +135,8 @@ def test_documented_defaults() -> None:
 @settings(deadline=None, max_examples=40)
 def test_the_winner_has_the_most_votes(problem: Problem) -> None:
     labels = problem.labels
-    counts = vote_counts(labels)
+    counts = np.zeros((labels.num_tasks, labels.num_classes), dtype=int)
+    np.add.at(counts, (labels.task, labels.label), 1)
     vote = majority_vote(labels, problem.pred_probs)
     has_label = labels.num_annotations > 0
     rows = np.flatnonzero(has_label)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crowdlab_engine import MultiannotatorLabels, majority_vote
+from crowdlab_engine.block import Block
 from crowdlab_engine.statistics import Statistics, statistics
 from tests.crowdlab_engine.problems import Problem, problems
 
@@ -27,30 +28,26 @@ def test_sums() -> None:
     )
     consensus = np.array([0, 1, 1, -1])
     pred_probs = np.array([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.9, 0.1]])
-    sums = statistics(labels, consensus, pred_probs)
+    sums = statistics(Block.of(labels, pred_probs), consensus)
     assert (sums.num_tasks, sums.num_labels, sums.num_shared, sums.num_predicted) == (3, 6, 2, 3)
     assert sums.labels_per_task == 2
     assert sums.model_errors.tolist() == [1]
     assert sums.agreement == pytest.approx(2 / 3 + 1 / 2)
     assert sums.consensus_counts.tolist() == [1, 1]
-    assert sums.labels_given.tolist() == [2, 2, 2]
-    assert sums.labels_agreeing.tolist() == [2, 2, 0]
-    assert sums.shared_given.tolist() == [1, 2, 2]
-    assert sums.shared_agreeing.tolist() == [1, 2, 0]
     assert sums.peers.tolist() == [2, 3, 3]
     assert sums.peers_agreeing.tolist() == [1, 1, 0]
 
 
 def test_without_pred_probs_nothing_is_predicted() -> None:
     labels = MultiannotatorLabels.from_codes([0, 0], [0, 1], [0, 1])
-    sums = statistics(labels, np.array([0]))
+    sums = statistics(Block.of(labels), np.array([0]))
     assert (sums.num_predicted, sums.model_errors.tolist()) == (0, [])
 
 
 def test_each_model_has_its_errors() -> None:
     labels = MultiannotatorLabels.from_codes([0, 0, 1, 1], [0, 1, 0, 1], [0, 0, 1, 1])
     right = np.array([[0.9, 0.1], [0.1, 0.9]])
-    sums = statistics(labels, np.array([0, 1]), np.stack([right, 1 - right]))
+    sums = statistics(Block.of(labels, np.stack([right, 1 - right])), np.array([0, 1]))
     assert sums.model_errors.tolist() == [0, 2]
 
 
@@ -59,17 +56,16 @@ def test_a_known_truth_stands_in_for_the_peers() -> None:
     labels = MultiannotatorLabels.from_codes(
         [0, 0, 0, 1, 2, 2], [0, 1, 2, 0, 1, 2], [0, 0, 1, 1, 1, 1]
     )
-    sums = statistics(labels, np.array([1, 1, 1]), is_known=np.array([True, True, False]))
+    sums = statistics(Block.of(labels, truth=np.array([1, 1, -1])), np.array([1, 1, 1]))
     assert sums.num_shared == 3
     assert sums.agreement == pytest.approx(1 / 3 + 1 + 1)
     assert sums.peers.tolist() == [2 + 1, 2 + 1, 2 + 1]
     assert sums.peers_agreeing.tolist() == [0 + 1, 0 + 1, 2 + 1]
-    assert sums.shared_given.tolist() == [2, 2, 2]
 
 
 def test_other_vocabularies_do_not_add() -> None:
-    one = statistics(MultiannotatorLabels.from_codes([0], [0], [0]), np.array([0]))
-    two = statistics(MultiannotatorLabels.from_codes([0], [1], [0]), np.array([0]))
+    one = statistics(Block.of(MultiannotatorLabels.from_codes([0], [0], [0])), np.array([0]))
+    two = statistics(Block.of(MultiannotatorLabels.from_codes([0], [1], [0])), np.array([0]))
     with pytest.raises(ValueError, match="1 annotators, 1 classes and 0 models, and 2, 1 and 0"):
         one + two
     with pytest.raises(TypeError):
@@ -83,10 +79,10 @@ def test_blocks_add_up_to_the_whole_and_subtract(
 ) -> None:
     labels, probs = problem.labels, problem.pred_probs
     consensus = majority_vote(labels, probs)
-    whole = statistics(labels, consensus, probs)
+    whole = statistics(Block.of(labels, probs), consensus)
     tasks = np.random.RandomState(seed).permutation(labels.num_tasks)
     blocks = [
-        statistics(labels.take(part), consensus[part], probs[part])
+        statistics(Block.of(labels.take(part), probs[part]), consensus[part])
         for part in np.array_split(tasks, num_blocks)
     ]
     merged = blocks[0]
