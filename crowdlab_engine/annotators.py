@@ -16,7 +16,7 @@ from crowdlab_engine.labels import MultiannotatorLabels
 NO_CLASS = -1
 """Worst class of an annotator without labels."""
 
-_DENSE_CELLS = 2**18
+_DENSE_CELLS = 2**13
 _MOST_DENSE_CELLS = 2**26
 
 
@@ -296,11 +296,11 @@ def worst_class(sums: AnnotatorSums, mean_quality: MeanQuality) -> IntArray:
     """
     annotator, code = np.divmod(sums.cell, sums.num_classes)
     agreement, given = sums.agreeing / sums.given, sums.given
-    order = np.lexsort((-given, agreement, annotator))
-    first = order[np.unique(annotator[order], return_index=True)[1]]
-    num_cells = np.bincount(annotator, minlength=len(sums.shared_given))
-    of_worst = np.repeat(first, num_cells[annotator[first]])
-    is_candidate = (agreement == agreement[of_worst]) & (given == given[of_worst])
+    first = np.flatnonzero(np.diff(annotator, prepend=-1))
+    size = np.diff(first, append=len(annotator))
+    is_least = agreement == np.repeat(np.minimum.reduceat(agreement, first), size)
+    often = np.where(is_least, given, 0)
+    is_candidate = is_least & (often == np.repeat(np.maximum.reduceat(often, first), size))
 
     annotator, code, cell = annotator[is_candidate], code[is_candidate], sums.cell[is_candidate]
     is_contested = np.bincount(annotator)[annotator] > 1
@@ -335,7 +335,7 @@ def contested_quality(
     is_asked[cells // labels.num_classes] = True
     near = np.flatnonzero(is_asked[labels.annotator])
     cell = labels.annotator[near] * labels.num_classes + labels.label[near]
-    quality = pd.Series(consensus_quality[labels.task[near]])
+    quality = pd.Series(consensus_quality[labels.tasks_at(near)])
     means = quality.groupby(cell).mean()
     return np.asarray(means.reindex(cells), dtype=np.float64)
 

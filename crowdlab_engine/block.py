@@ -66,6 +66,12 @@ class Part:
         """Number of labels of each task."""
         return len(self.label)
 
+    @cached_property
+    def place(self) -> IntArray | slice:
+        """The tasks as an index; a slice, which costs less, where they are successive."""
+        first, last = int(self.tasks[0]), int(self.tasks[-1])
+        return slice(first, last + 1) if last - first + 1 == len(self.tasks) else self.tasks
+
     @property
     def annotators(self) -> IntArray:
         """Annotators of all labels, shape (n m,), for counting."""

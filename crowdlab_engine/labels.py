@@ -29,7 +29,9 @@ class MultiannotatorLabels:
 
     Attributes
     ----------
-    task, annotator, label : ndarray of int64, shape (L,)
+    num_annotations : ndarray of int64, shape (N,)
+        Number of labels of each task.
+    annotator, label : ndarray of int64, shape (L,)
         Codes of the L labels, sorted by task, then annotator.
     sorting : ndarray of int64, shape (L,), or None
         Where each label stood in what the caller passed: `task` equals the caller's
@@ -53,7 +55,7 @@ class MultiannotatorLabels:
     array([0, 1, 0])
     """
 
-    task: IntArray
+    num_annotations: IntArray
     annotator: IntArray
     label: IntArray
     sorting: IntArray | None
@@ -116,12 +118,12 @@ class MultiannotatorLabels:
             "label", label_codes, classes, "classes", num_classes, "num_classes"
         )
         order = _sorting_order(task_codes, annotator_codes, tasks, annotators)
-        codes = (task_codes, annotator_codes, label_codes)
+        codes = (annotator_codes, label_codes)
         fixed = [array.copy() if order is None else array.take(order) for array in codes]
         return cls(
-            task=_read_only(fixed[0]),
-            annotator=_read_only(fixed[1]),
-            label=_read_only(fixed[2]),
+            num_annotations=_read_only(np.bincount(task_codes, minlength=len(tasks))),
+            annotator=_read_only(fixed[0]),
+            label=_read_only(fixed[1]),
             sorting=None if order is None else _read_only(order),
             task_ids=_read_only(tasks),
             annotator_ids=_read_only(annotators),
@@ -245,14 +247,18 @@ class MultiannotatorLabels:
         return len(self.label)
 
     @cached_property
-    def num_annotations(self) -> IntArray:
-        """Number of labels of each task, shape (N,)."""
-        return _read_only(np.bincount(self.task, minlength=self.num_tasks))
+    def task(self) -> IntArray:
+        """Code of each label's task, ascending, shape (L,)."""
+        return _read_only(np.repeat(np.arange(self.num_tasks), self.num_annotations))
 
     @cached_property
     def _starts(self) -> IntArray:
         """Position of the first label of each task, shape (N,)."""
         return np.cumsum(self.num_annotations) - self.num_annotations
+
+    def tasks_at(self, positions: IntArray) -> IntArray:
+        """Return the tasks of the labels at some positions."""
+        return np.searchsorted(self._starts + self.num_annotations, positions, side="right")
 
     def in_callers_order(self, values: AnyArray) -> AnyArray:
         """Return values, one for each label, in the order in which the caller gave the labels."""
@@ -341,7 +347,7 @@ class MultiannotatorLabels:
         num_labels = int(sizes.sum())
         positions = np.arange(num_labels) + np.repeat(self._starts[chosen] - ends + sizes, sizes)
         return MultiannotatorLabels(
-            task=_read_only(np.repeat(np.arange(len(chosen)), sizes)),
+            num_annotations=_read_only(sizes),
             annotator=_read_only(self.annotator[positions]),
             label=_read_only(self.label[positions]),
             sorting=None,

@@ -144,7 +144,7 @@ def vote(
     undecided: list[IntArray] = [np.empty(0, dtype=np.int64)]
     for part in block.parts:
         is_top, is_tied = _leading(part)
-        winner[part.tasks] = pick(part.label, is_top)
+        winner[part.place] = pick(part.label, is_top)
         tied = np.flatnonzero(is_tied)
         if tied.size and block.pred_probs.num_models:
             chosen, is_settled = _most_predicted(part, tied, is_top[:, tied])

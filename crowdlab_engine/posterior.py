@@ -158,7 +158,7 @@ def most_probable(block: Block, weights: Weights, majority: IntArray) -> IntArra
     unsure: list[IntArray] = [np.empty(0, dtype=np.int64)]
     for part in block.parts:
         winner, is_unsure = _probable_in(block, part, weights)
-        probable[part.tasks] = winner
+        probable[part.place] = winner
         unsure.append(part.tasks[is_unsure])
     tasks = np.sort(np.concatenate(unsure))
     step = max(1, _NUMBERS_AT_ONCE // block.labels.num_classes)
@@ -260,19 +260,19 @@ def scores(block: Block, weights: Weights, consensus: IntArray) -> Scores:
     label_quality = np.empty(labels.num_labels)
     num_agreeing = np.zeros(labels.num_tasks, dtype=np.int64)
     for part in block.parts:
-        tasks = part.tasks
-        said = consensus[tasks].astype(part.label.dtype)
+        place = part.place
+        said = consensus[place].astype(part.label.dtype)
         agrees = part.label == said
         votes = count_true(agrees)
         probs, quality = _probabilities_in(block, part, weights, said, agrees, votes == 0)
         if block.truth is not None:
-            is_known = block.is_known[tasks]
+            is_known = block.is_known[place]
             quality[is_known] = 1.0
             probs[:, is_known] = agrees[:, is_known]
-        consensus_quality[tasks] = quality
-        num_agreeing[tasks] = votes
-        labels.set_columns(label_quality, tasks, probs)
-        tally.add(part, agrees, probs, block.is_shared[tasks])
+        consensus_quality[place] = quality
+        num_agreeing[place] = votes
+        labels.set_columns(label_quality, part.tasks, probs)
+        tally.add(part, agrees, probs, block.is_shared[place])
     unlabelled = np.flatnonzero((labels.num_annotations == 0) & (consensus >= 0))
     if unlabelled.size:
         quality = np.ones(len(unlabelled))
@@ -296,9 +296,10 @@ def _probabilities_in(
     if block.pred_probs.is_ensemble or part.num_labels > FEW_LABELS:
         rows = _of_labelled(block.labels, block.pred_probs, weights, part.tasks)
         return at_labels(rows, part.label, np.empty(part.label.shape)), rows[every, said]
-    probs = np.zeros(part.label.shape)
     if block.pred_probs.num_models:
-        np.multiply(part.prob[0], weights.model[0], out=probs)
+        probs: FloatArray = weights.model[0] * part.prob[0]
+    else:
+        probs = np.zeros(part.label.shape)
     label_weight = weights.annotator.take(part.annotator)
     total = label_weight.sum(axis=0)
     total += weights.model.sum()

@@ -118,9 +118,9 @@ def statistics(block: Block, consensus: IntArray) -> Statistics:
     votes = np.zeros(labels.num_tasks, dtype=np.int64)
     model_errors = np.zeros(block.pred_probs.num_models, dtype=np.int64)
     for part in block.parts:
-        said = consensus[part.tasks].astype(part.label.dtype)
-        votes[part.tasks] = count_true(part.label == said)
-        shared = is_shared[part.tasks]
+        said = consensus[part.place].astype(part.label.dtype)
+        votes[part.place] = count_true(part.label == said)
+        shared = is_shared[part.place]
         for model, guess in enumerate(part.guess):
             model_errors[model] += np.count_nonzero((guess != said) & shared)
     which = slice(None) if is_shared.all() else is_shared
