@@ -6,7 +6,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
 LABEL_STUDIO := .venv-label-studio
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lint format audit lock install install-dev clean
+.PHONY: help demo run test check benchmarks lint format audit lock install install-dev clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 16
@@ -39,12 +39,18 @@ format: install-dev ## Format the code
 audit: install-dev ## Look for known vulnerabilities in the locked packages
 	@$(VENV)/bin/pip-audit --no-deps --disable-pip --requirement requirements.txt
 
+benchmarks: $(VENV)/.benchmarks ## Run the short form of every benchmark
+	@for name in speed memory accuracy; do \
+		echo "benchmarks.$$name --short"; $(PY) -m benchmarks.$$name --short || exit 1; done
+
 COMPILE := $(VENV)/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header \
 	--python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links --upgrade
 
 lock: install-dev ## Compile the locks anew from requirements/
 	$(COMPILE) requirements/service.in --override requirements/overrides.txt -o requirements.txt
 	$(COMPILE) requirements/dev.in --constraint requirements.txt -o requirements/dev.txt
+	$(COMPILE) requirements/benchmarks.in --constraint requirements.txt \
+		--constraint requirements/dev.txt -o requirements/benchmarks.txt
 	$(COMPILE) requirements/label-studio.in -o backend/demo/label-studio-requirements.txt
 
 install: $(VENV)/.service
@@ -68,6 +74,11 @@ $(VENV)/.service: $(VENV)/bin/python requirements.txt pyproject.toml
 $(VENV)/.dev: $(VENV)/.service requirements/dev.txt
 	@echo "Installing what tests and checks need …"
 	@$(PY) $(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.benchmarks: $(VENV)/.dev requirements/benchmarks.txt
+	@echo "Installing what benchmarks compare with …"
+	@$(PY) $(PIP_INSTALL) --require-hashes -r requirements/benchmarks.txt
 	@touch $@
 
 clean: ## Delete environments, caches and the demo's data

@@ -1,9 +1,9 @@
 """Accuracy of consensus methods on real crowd data: ours and every peer's, in one table.
 
-    python -m benchmarks.accuracy --data FOLDER [--data FOLDER ...] [--short] [--output FOLDER]
+    python -m benchmarks.accuracy [--data FOLDER ...] [--short] [--output FOLDER]
 
-A folder is a data set, or holds several (see `benchmarks.crowd_data.load`). Peers are
-slow; what they find is kept in `--cache`.
+A folder is a data set, or holds several (see `benchmarks.crowd_data.load`); without any,
+only simulated crowds are tried. Peers are slow; what they find is kept in `--cache`.
 """
 
 from __future__ import annotations
@@ -226,13 +226,17 @@ def plot(table: pd.DataFrame, runs: dict[str, list[Run]], output: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Print all tables."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--data", type=Path, action="append", required=True)
-    parser.add_argument("--short", action="store_true", help="the full data sets only")
+    parser.add_argument("--data", type=Path, action="append", default=[])
+    parser.add_argument("--short", action="store_true", help="each data set, or draw, once")
     parser.add_argument("--output", type=Path, help="folder for plots, such as .cache/accuracy")
     parser.add_argument("--cache", type=Path, default=Path(".cache") / "peers")
     options = parser.parse_args(arguments)
 
     sets = [load(folder) for root in options.data for folder in folders(root)]
+    if not sets:
+        print("Simulated crowds\n")
+        print(synthetic_table(options.cache, SEEDS[:1] if options.short else SEEDS).to_string())
+        return
     with pd.option_context("display.width", 200, "display.max_columns", 30, "display.precision", 4):
         table, runs = full_table(sets, options.cache)
         print("\nEvery label\n")
