@@ -135,6 +135,14 @@ class Settings(BaseSettings):
             "more are published as a new model version."
         ),
     )
+    method: Literal["crowdlab", "fusion"] = Field(
+        "crowdlab",
+        validation_alias="CROWDLAB_METHOD",
+        description=(
+            "How the consensus is found: crowdlab (classifier and annotators as a weighted "
+            "ensemble) or fusion (hierarchical Dawid-Skene with calibrated scores)."
+        ),
+    )
     folds: int = Field(
         5,
         ge=2,

@@ -81,7 +81,7 @@ def _recompute_or_withdraw(
 ) -> RecomputeReport:
     """Recompute; if nothing is left to compute, withdraw what was published."""
     try:
-        return recompute_project(store, trained)
+        return recompute_project(store, trained, service.settings.method)
     except NothingToComputeError:
         if store.read_publication() is not None:
             write_back(store, service.label_studio)

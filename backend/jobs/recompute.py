@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from backend.label_studio.controls import NO_LABEL, Question
 from backend.store.arrays import Arrays
 from backend.store.project import JSON, ProjectStore, QuestionSummary, Summary
 from backend.store.tables import select
-from crowdlab_engine import Crowdlab
+from crowdlab_engine import Crowdlab, Fusion
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +45,18 @@ class RecomputeReport:
         )
 
 
+Method: TypeAlias = Literal["crowdlab", "fusion"]
+
+_ESTIMATORS: dict[Method, Callable[[], Crowdlab | Fusion]] = {
+    "crowdlab": Crowdlab,
+    "fusion": Fusion,
+}
+
+
 def recompute_project(
-    store: ProjectStore, trained: TrainedClassifiers | None = None
+    store: ProjectStore,
+    trained: TrainedClassifiers | None = None,
+    method: Method = "crowdlab",
 ) -> RecomputeReport:
     """Recompute every task's consensus and all qualities; it takes milliseconds.
 
@@ -55,6 +66,8 @@ def recompute_project(
     ----------
     trained
         New classifiers; None uses the stored out-of-sample `pred_probs`.
+    method
+        How the consensus is found.
 
     Raises
     ------
@@ -72,7 +85,8 @@ def recompute_project(
         trained = None  # the labeling config changed while they were trained
     old = store.consensus(num_questions).read()
     last = store.read_summary()
-    if trained is None and last is not None and last.data_version == info.data_version:
+    is_done = last is not None and (last.data_version, last.method) == (info.data_version, method)
+    if trained is None and is_done:
         return RecomputeReport(num_tasks=len(old["task"]), is_skipped=True)
     tasks = store.tasks.read()["task"]
     annotations = store.annotations(num_questions).read()
@@ -87,7 +101,7 @@ def recompute_project(
             else _stored_pred_probs(store, number, question, tasks)
         )
         answers.append(
-            _Answer.compute(number, question, tasks, annotations, pred_probs, classifier)
+            _Answer.compute(number, question, tasks, annotations, pred_probs, classifier, method)
         )
     if not any(answer.summary.num_labels for answer in answers):
         with store.transaction() as pipe:
@@ -103,6 +117,7 @@ def recompute_project(
         data_version=info.data_version,
         trained_version=trained.data_version if trained else last.trained_version if last else -1,
         recipe=trained.recipe if trained else last.recipe if last else "",
+        method=method,
         computed_at=time.time(),
         questions=tuple(answer.summary for answer in answers),
     )
@@ -142,6 +157,7 @@ class _Answer:
         annotations: Arrays,
         pred_probs: NDArray[np.float64] | None,
         classifier: str,
+        method: Method,
     ) -> _Answer:
         """Compute one question."""
         counted = counted_labels(annotations, number)
@@ -149,7 +165,7 @@ class _Answer:
         if not len(counted["task"]):
             return cls._unanswered(question, len(tasks), counted, truth)
         labels = engine_labels(tasks, counted, number, question)
-        fitted = Crowdlab().fit(labels, pred_probs)
+        fitted = _ESTIMATORS[method]().fit(labels, pred_probs)
         has_label = fitted.num_annotations_ > 0
         consensus = np.where(has_label, fitted.consensus_label_, NO_LABEL)
         truth_label = np.full(len(tasks), NO_LABEL, dtype=np.int64)
@@ -167,7 +183,7 @@ class _Answer:
                 float((consensus == truth_label)[checked].mean()) if checked.any() else None
             ),
             classifier=classifier,
-            model_weight=float(fitted.model_weight_),
+            model_weight=_model_weight(fitted),
             annotators=_leaderboard(
                 fitted, question, counted, annotations, truth_label, tasks, number
             ),
@@ -210,6 +226,11 @@ class _Answer:
         )
 
 
+def _model_weight(fitted: Crowdlab | Fusion) -> float | None:
+    """Weight of the only classifier, where the method has one."""
+    return float(fitted.model_weight_) if isinstance(fitted, Crowdlab) else None
+
+
 def _stored_pred_probs(
     store: ProjectStore, number: int, question: Question, tasks: NDArray[Any]
 ) -> tuple[NDArray[np.float64] | None, str]:
@@ -233,7 +254,7 @@ def _pred_probs_of(
 
 
 def _leaderboard(
-    fitted: Crowdlab,
+    fitted: Crowdlab | Fusion,
     question: Question,
     counted: Arrays,
     annotations: Arrays,

@@ -74,7 +74,8 @@ class QuestionSummary:
     """Share of the tasks with ground truth whose consensus equals it."""
     classifier: str
     """What gave the pred_probs, or why there are none."""
-    model_weight: float
+    model_weight: float | None
+    """Weight of the classifier in CROWDLAB's ensemble; None by another method."""
     annotators: tuple[JSON, ...]
     """Leaderboard rows, best annotator first."""
 
@@ -92,6 +93,8 @@ class Summary:
     computed_at: float
     """Seconds since 1970."""
     questions: tuple[QuestionSummary, ...]
+    method: str = "crowdlab"
+    """How the consensus was found."""
 
     def to_json(self) -> str:
         """Plain form, for storage."""

@@ -11,7 +11,7 @@ from backend.jobs.sync import TaskRows, replace_tasks
 from backend.jobs.train import train_classifiers
 from backend.label_studio.controls import Question, Source
 from backend.store.project import ProjectInfo, ProjectStore
-from crowdlab_engine import Crowdlab, MultiannotatorLabels
+from crowdlab_engine import Crowdlab, Fusion, MultiannotatorLabels
 
 WORDS = {"good": "fine lovely warm", "bad": "awful cold grim"}
 FIRST = Question("mood", "text", ("good", "bad"), (Source("text", "text"),))
@@ -189,3 +189,33 @@ def test_without_features_the_annotators_decide_alone(store: ProjectStore) -> No
     assert summary is not None
     assert summary.questions[0].classifier.startswith("none: the tasks hold no text")
     assert summary.questions[0].model_weight == 0
+
+
+def test_another_method_recomputes_what_has_not_changed(store: ProjectStore) -> None:
+    fill(store, [raw_task(number, moods(number), {}) for number in range(1, 25)], FIRST)
+    recompute_project(store, train_classifiers(store))
+    by_crowdlab = store.consensus(1).read()
+    assert recompute_project(store).is_skipped
+    report = recompute_project(store, method="fusion")
+    assert not report.is_skipped
+    assert report.num_tasks == 24
+    assert recompute_project(store, method="fusion").is_skipped
+    summary = store.read_summary()
+    assert summary is not None
+    assert (summary.method, summary.questions[0].model_weight) == ("fusion", None)
+
+    tasks = store.tasks.read()["task"]
+    annotations = store.annotations(1).read()
+    labels = MultiannotatorLabels.from_codes(
+        np.searchsorted(tasks, annotations["task"]),
+        annotations["annotator"] - 1,
+        annotations["codes"][:, 0],
+        num_classes=2,
+    )
+    probs = store.pred_probs(0, 2).read()["probs"]
+    expected = Fusion().fit(labels, probs)
+    by_fusion = store.consensus(1).read()
+    np.testing.assert_array_equal(by_fusion["quality"][:, 0], expected.consensus_quality_score_)
+    assert (by_fusion["quality"] != by_crowdlab["quality"]).any()
+    recompute_project(store)
+    np.testing.assert_array_equal(store.consensus(1).read()["quality"], by_crowdlab["quality"])
