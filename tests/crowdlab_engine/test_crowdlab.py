@@ -336,15 +336,21 @@ def test_inputs_are_left_alone(problem: Problem) -> None:
 
 @given(problems, st.integers(0, 2**31 - 1))
 @settings(deadline=None, max_examples=60)
-def test_permuted_tasks_and_annotators_give_the_same_results(problem: Problem, seed: int) -> None:
+def test_renumbered_tasks_annotators_and_classes_give_the_same_results(
+    problem: Problem, seed: int
+) -> None:
     rng = np.random.RandomState(seed)
     new_task = rng.permutation(problem.sizes["num_tasks"])
     new_annotator = rng.permutation(problem.sizes["num_annotators"])
+    new_class = rng.permutation(problem.sizes["num_classes"])
     labels, probs = problem.labels, problem.pred_probs
     probs_permuted = np.empty_like(probs)
-    probs_permuted[new_task] = probs
+    probs_permuted[new_task[:, None], new_class] = probs
     permuted = MultiannotatorLabels.from_codes(
-        new_task[problem.task], new_annotator[problem.annotator], problem.label, **problem.sizes
+        new_task[problem.task],
+        new_annotator[problem.annotator],
+        new_class[problem.label],
+        **problem.sizes,
     )
     one = Crowdlab(keep_posterior=True).fit(labels, probs)
     two = Crowdlab(keep_posterior=True).fit(permuted, probs_permuted)
@@ -352,8 +358,10 @@ def test_permuted_tasks_and_annotators_give_the_same_results(problem: Problem, s
     best = np.sort(one.posterior_, axis=1)[:, -2:]
     assume(best.shape[1] == 1 or (best[:, 1] - best[:, 0] > 1e-9).all())
 
-    np.testing.assert_array_equal(one.consensus_label_, two.consensus_label_[new_task])
-    np.testing.assert_allclose(one.posterior_, two.posterior_[new_task], atol=1e-9)
+    np.testing.assert_array_equal(new_class[one.consensus_label_], two.consensus_label_[new_task])
+    np.testing.assert_allclose(
+        one.posterior_, two.posterior_[new_task[:, None], new_class], atol=1e-9
+    )
     np.testing.assert_allclose(one.label_quality_, two.label_quality_, atol=1e-9)
     np.testing.assert_allclose(one.model_weight_, two.model_weight_, atol=1e-9)
     np.testing.assert_allclose(
