@@ -67,3 +67,10 @@ def test_what_is_no_readable_image_has_no_features(value: str) -> None:
 
 def test_none_of_none() -> None:
     assert image_features([]).shape == (0, WIDTH)
+
+
+def test_a_file_that_breaks_the_decoder_has_no_features() -> None:
+    whole = base64.b64decode(picture(Image.new("L", (40, 40), 200)).partition(",")[2])
+    broken = bytearray(whole)
+    broken[37:41] = b"\xd2(JX"  # the type of the second chunk
+    assert image_features([uri(bytes(broken)), uri(whole)]).toarray()[0].sum() == 0
