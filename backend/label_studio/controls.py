@@ -146,6 +146,8 @@ def _reason_against(control: ControlTag) -> str:
         return f'choice="{attributes["choice"]}" has no consensus yet, only choice="single"'
     if attributes.get("perRegion", "false").lower() == "true":
         return "per-region choices have no consensus yet"
+    if attributes.get("allowNested", attributes.get("allownested", "false")).lower() == "true":
+        return "nested choices have no consensus yet"
     if control.dynamic_value or not control.labels:
         return "its choices come from the task data, so there is no fixed set of classes"
     if not control.objects:

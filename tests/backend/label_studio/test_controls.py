@@ -49,6 +49,11 @@ def test_each_control_tag_is_a_question_of_its_own() -> None:
     [
         ('<Choices name="x" toName="text" choice="multiple"><Choice value="a"/></Choices>',
          'choice="multiple"'),
+        (
+            '<Choices name="x" toName="text" allowNested="true"><Choice value="a">'
+            '<Choice value="b"/></Choice></Choices>',
+            "nested choices",
+        ),
         ('<Choices name="x" toName="text" perRegion="true"><Choice value="a"/></Choices>',
          "per-region"),
         ('<Choices name="x" toName="text" value="$options"/>', "task data"),
