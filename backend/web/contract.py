@@ -31,6 +31,8 @@ def _body() -> JSON:
         body = request.get_json(force=True)
     except BadRequest:
         raise BadRequestError("The request body is not valid JSON.") from None
+    except RecursionError:
+        raise BadRequestError("The request body is nested too deeply.") from None
     if not isinstance(body, Mapping):
         raise BadRequestError("The request body must be a JSON object.")
     return dict(body)

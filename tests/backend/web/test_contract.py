@@ -268,6 +268,16 @@ def test_bad_bodies_get_400_and_a_reason(web: FlaskClient, path: str, data: byte
     assert answer.json["error"]
 
 
+@pytest.mark.parametrize("path", ["/setup", "/predict", "/webhook"])
+@pytest.mark.parametrize(
+    "data", [b"[" * 200_000, b'{"tasks": ' + b"[" * 5_000 + b"]" * 5_000 + b"}"]
+)
+def test_deep_nesting_gets_400(web: FlaskClient, path: str, data: bytes) -> None:
+    answer = web.post(path, data=data, content_type="application/json")
+    assert answer.status_code == 400
+    assert answer.json is not None
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
