@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,7 +13,7 @@ from typing import Any
 from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
-from rq.worker import Worker
+from rq.worker import BaseWorker, Worker
 
 from backend.store.project import ProjectStore
 
@@ -96,8 +98,22 @@ class JobQueue:
 
     def num_workers(self, kind: JobKind) -> int:
         """Number of workers that take jobs of this kind."""
-        return Worker.count(queue=self._queues[kind])
+        workers = Worker.all(queue=self._queues[kind], serializer=JSONSerializer)
+        return sum(_is_alive(worker) for worker in workers)
 
     def num_waiting(self) -> int:
         """Number of jobs that wait for a worker."""
         return sum(queue.count for queue in self._queues.values())
+
+
+def _is_alive(worker: BaseWorker) -> bool:
+    """Whether a registered worker still runs, as far as can be seen from this machine."""
+    if worker.hostname != socket.gethostname() or worker.pid is None:
+        return True
+    try:
+        os.kill(worker.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -12,6 +12,9 @@ from backend.service import Service
 
 log = logging.getLogger(__name__)
 
+_HEARTBEAT_SECONDS = 45
+"""A worker that shows no sign of life for longer, and a minute, is no worker."""
+
 
 def run_worker(service: Service, *, only: JobKind | None = None, burst: bool = False) -> None:
     """Run jobs until the process is told to stop, or until none waits if `burst`.
@@ -21,7 +24,10 @@ def run_worker(service: Service, *, only: JobKind | None = None, burst: bool = F
     """
     service.queue.reconcile(service.settings.reconcile_seconds)
     worker = SimpleWorker(
-        service.queue.queues(only), connection=service.redis, serializer=JSONSerializer
+        service.queue.queues(only),
+        connection=service.redis,
+        serializer=JSONSerializer,
+        worker_ttl=_HEARTBEAT_SECONDS,
     )
     level = "DEBUG" if service.settings.log_level == "DEBUG" else "WARNING"
     worker.work(burst=burst, with_scheduler=not burst, logging_level=level)

@@ -1,10 +1,14 @@
 """The queue of jobs."""
 
 import json
+import subprocess
+import sys
 import time
 import zlib
 
 from redis import Redis
+from rq import SimpleWorker
+from rq.serializers import JSONSerializer
 
 from backend.jobs.queue import JobKind, JobQueue
 from backend.store.project import ProjectStore
@@ -55,3 +59,19 @@ def test_nothing_in_redis_is_pickled(redis: Redis) -> None:
 
 def test_without_workers_none_are_counted(redis: Redis) -> None:
     assert [JobQueue(redis).num_workers(kind) for kind in JobKind] == [0, 0]
+
+
+def test_a_worker_that_was_killed_is_not_counted(redis: Redis) -> None:
+    queue = JobQueue(redis)
+    running = SimpleWorker(
+        queue.queues(JobKind.EVENTS), connection=redis, serializer=JSONSerializer
+    )
+    running.register_birth()
+    assert queue.num_workers(JobKind.EVENTS) == 1
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    redis.hset(running.key, "pid", ended.pid)
+    assert queue.num_workers(JobKind.EVENTS) == 0
+    redis.hset(running.key, "hostname", "another machine")
+    assert queue.num_workers(JobKind.EVENTS) == 1
+    running.register_death()
