@@ -117,6 +117,15 @@ class Settings(BaseSettings):
         validation_alias="CROWDLAB_RECONCILE_SECONDS",
         description="Seconds between two looks for changes that no event told of.",
     )
+    full_sync_seconds: int = Field(
+        21_600,
+        ge=60,
+        validation_alias="CROWDLAB_FULL_SYNC_SECONDS",
+        description=(
+            "Seconds between two full pulls of a project, which find what neither events nor "
+            "changed tasks tell, such as the deletion of a user."
+        ),
+    )
     recompute_delay_seconds: int = Field(
         30,
         ge=0,
@@ -127,12 +136,31 @@ class Settings(BaseSettings):
         ),
     )
     amend_limit: int = Field(
-        25,
+        200,
         ge=0,
         validation_alias="CROWDLAB_AMEND_LIMIT",
         description=(
             "Up to this many changed predictions are changed one by one; "
             "more are published as a new model version."
+        ),
+    )
+    score_tolerance: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        validation_alias="CROWDLAB_SCORE_TOLERANCE",
+        description=(
+            "Predictions whose score has moved by no more than this are left as they are; "
+            "those of changed tasks and changed consensus labels always follow."
+        ),
+    )
+    publish_seconds: int = Field(
+        600,
+        ge=0,
+        validation_alias="CROWDLAB_PUBLISH_SECONDS",
+        description=(
+            "Seconds between two model versions that the service publishes by itself; Label "
+            "Studio is slow meanwhile. In between, the most changed predictions are changed."
         ),
     )
     method: Literal["crowdlab", "fusion"] = Field(

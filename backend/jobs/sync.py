@@ -137,6 +137,7 @@ def _pull_all(
         feature_width=width_of(sources_of(questions)),
         cursor=began,
         synced_at=time.time(),
+        fully_synced_at=time.time(),
         data_version=base.data_version + (report.is_change or known is None),
     )
     store.save_annotator_names(_names_of(client, annotations))
@@ -309,7 +310,8 @@ def _difference(
 ) -> SyncReport:
     """Compare two states of the same tasks."""
     added, removed, changed = _compare(old_tasks, new_tasks, "task", ("content",))
-    meaning = ("annotator", "is_cancelled", "is_ground_truth", "codes")
+    # The newest of a person's annotations counts, so that its time is part of the meaning.
+    meaning = ("annotator", "updated_at", "is_cancelled", "is_ground_truth", "codes")
     more, fewer, other = _compare(old_annotations, new_annotations, "annotation", meaning)
     relabeled = np.concatenate(
         [

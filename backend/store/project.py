@@ -25,6 +25,7 @@ JSON = dict[str, Any]
 log = logging.getLogger(__name__)
 
 _LOCK_SECONDS = 30
+_MOST_DEAD_LETTERS = 1000
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class ProjectInfo:
     the first full sync."""
     synced_at: float = 0.0
     """Seconds since 1970 of the last sync."""
+    fully_synced_at: float = 0.0
+    """Seconds since 1970 of the last sync that pulled everything."""
     data_version: int = 0
     """Raised by every change of labels or tasks."""
 
@@ -315,6 +318,18 @@ class ProjectStore:
         """Remove applied events from the inbox."""
         if entries:
             self.redis.xdel(self._key(keys.INBOX), *entries)
+
+    def bury_event(self, entry: bytes, event: bytes, reason: str) -> None:
+        """Move an event that cannot be applied from the inbox to the dead letters."""
+        with self.transaction() as pipe:
+            letter: Any = {"event": event, "reason": reason}
+            pipe.xadd(self._key(keys.DEAD_LETTERS), letter, maxlen=_MOST_DEAD_LETTERS)
+            pipe.xdel(self._key(keys.INBOX), entry)
+
+    def num_dead_letters(self) -> int:
+        """Number of events that could not be applied."""
+        dead: Any = self.redis.xlen(self._key(keys.DEAD_LETTERS))
+        return int(dead)
 
     def mark_scheduled(self, kind: str, seconds: int) -> bool:
         """Note that a job of this kind is queued; False if one was queued already.

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from backend.jobs.labels import counted_labels
 from backend.jobs.sync import SyncReport, TaskRows, replace_tasks
 from backend.label_studio.controls import Question, Source
 from backend.store.project import ProjectInfo, ProjectStore
@@ -64,3 +65,22 @@ def test_reports_add_up() -> None:
     both = one + two
     assert (both.tasks_added, both.tasks) == (3, {1, 2})
     assert str(both) == "labeling config changed, 3 tasks added"
+
+
+def test_an_annotation_saved_again_becomes_the_newest(store: ProjectStore) -> None:
+    def annotation(number: int, choice: str, minute: int) -> dict[str, Any]:
+        return {
+            "id": number,
+            "completed_by": 1,
+            "updated_at": f"2026-11-24T00:{minute:02}:00Z",
+            "result": [{"from_name": "label", "value": {"choices": [choice]}}],
+        }
+
+    def task(*annotations: dict[str, Any]) -> dict[str, Any]:
+        return {"id": 1, "data": {"text": "x"}, "annotations": list(annotations)}
+
+    put(store, [task(annotation(1, "positive", 1), annotation(2, "negative", 2))])
+    report = put(store, [task(annotation(1, "positive", 3), annotation(2, "negative", 2))])
+    assert report.annotations_changed == 1
+    (label,) = counted_labels(store.annotations(1).read(), 0)["codes"]
+    assert label.tolist() == [0]
