@@ -32,6 +32,8 @@ class ProjectOverview:
     synced_at: float
     """Seconds since 1970."""
     num_waiting_events: int
+    num_dead_letters: int
+    """Events that could not be applied."""
     last_error: str
 
 
@@ -63,6 +65,7 @@ def _overview_of(service: Service, project_id: int) -> ProjectOverview:
         model_version=publication.model_version if publication else "",
         synced_at=info.synced_at if info else 0.0,
         num_waiting_events=store.num_events(),
+        num_dead_letters=store.num_dead_letters(),
         last_error=store.last_error(),
     )
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from redis.exceptions import RedisError
 
-from backend.errors import LabelStudioError
+from backend.errors import CrowdlabError, LabelStudioError
 from backend.features.extract import sources_of, width_of
 from backend.jobs.sync import SyncReport, annotation_rows, pull_tasks, replace_tasks
 from backend.label_studio.annotations import Annotation, read_annotation
@@ -52,15 +53,59 @@ def apply_events(store: ProjectStore, client: LabelStudioClient | None) -> Event
     entries = store.events(_EVENTS_AT_ONCE)
     if not entries:
         return EventsReport()
+    try:
+        report = _apply_entries(store, client, entries)
+    except (RedisError, CrowdlabError):
+        raise
+    except Exception:
+        if len(entries) > 1:
+            log.exception("project %s: events are applied one by one", store.project_id)
+        report = _apply_one_by_one(store, client, entries)
+    log.info("project %s: %s events: %s", store.project_id, report.num_events, report.sync)
+    return report
+
+
+Entries = Sequence[tuple[bytes, bytes]]
+"""Entry ids of the inbox, and events."""
+
+
+def _apply_entries(
+    store: ProjectStore, client: LabelStudioClient | None, entries: Entries
+) -> EventsReport:
     events = [WebhookEvent.from_json(stored) for _, stored in entries]
     info = store.read_info() or _introduce(store, events)
     if info is None:
-        store.remove_events([entry for entry, _ in entries])
-        return EventsReport(num_events=len(events), needs_sync=True)
-    report = _apply(store, client, info, events)
+        report = EventsReport(num_events=len(events), needs_sync=True)
+    else:
+        report = _apply(store, client, info, events)
     store.remove_events([entry for entry, _ in entries])
-    log.info("project %s: %s events: %s", store.project_id, len(events), report.sync)
     return report
+
+
+def _apply_one_by_one(
+    store: ProjectStore, client: LabelStudioClient | None, entries: Entries
+) -> EventsReport:
+    """Apply events each by itself, so that one that cannot be applied stops no other.
+
+    It is kept among the dead letters; a sync finds what it told.
+    """
+    total = EventsReport()
+    for entry, event in entries:
+        try:
+            report = _apply_entries(store, client, [(entry, event)])
+        except (RedisError, CrowdlabError):
+            raise
+        except Exception as error:
+            log.exception("project %s: an event cannot be applied", store.project_id)
+            store.bury_event(entry, event, f"{type(error).__name__}: {error}"[:500])
+            report = EventsReport(num_events=1, needs_sync=True)
+        total = EventsReport(
+            total.num_events + report.num_events,
+            total.sync + report.sync,
+            total.needs_sync or report.needs_sync,
+            total.needs_recompute or report.needs_recompute,
+        )
+    return total
 
 
 def _introduce(store: ProjectStore, events: Sequence[WebhookEvent]) -> ProjectInfo | None:

@@ -13,6 +13,8 @@ from typing import Any
 
 from backend.label_studio.controls import Question
 
+_LONGEST_SECONDS = 10**10
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,13 +64,12 @@ def read_annotation(
         return None
     result = raw.get("result")
     regions = result if isinstance(result, list) else []
-    lead_time = raw.get("lead_time")
     return Annotation(
         id=annotation_id,
         task=task_id,
         annotator=annotator,
         updated_at=microseconds_of(raw.get("updated_at") or raw.get("created_at")),
-        lead_time=float(lead_time) if isinstance(lead_time, int | float) else float("nan"),
+        lead_time=_seconds_of(raw.get("lead_time")),
         is_cancelled=bool(raw.get("was_cancelled")),
         is_ground_truth=bool(raw.get("ground_truth")),
         codes=tuple(question.code_of(regions) for question in questions),
@@ -95,4 +96,13 @@ def _id_of(value: object) -> int | None:
     """Id of a reference, which Label Studio writes as a number or as an object."""
     if isinstance(value, Mapping):
         value = value.get("id")
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
+        return value
+    return None
+
+
+def _seconds_of(value: object) -> float:
+    """Seconds, NaN for what is no time that somebody could have spent."""
+    if isinstance(value, int | float) and 0 <= value < _LONGEST_SECONDS:
+        return float(value)
+    return float("nan")

@@ -43,7 +43,10 @@ def test_an_annotation_of_nobody_counts_for_nobody() -> None:
     assert read_annotation({"id": 1, "task": 2, "completed_by": None}, [QUESTION]) is None
 
 
-@pytest.mark.parametrize("raw", [{}, {"id": 1}, {"id": "x", "task": 1}, {"id": True, "task": 1}])
+@pytest.mark.parametrize(
+    "raw",
+    [{}, {"id": 1}, {"id": "x", "task": 1}, {"id": True, "task": 1}, {"id": 2**63, "task": 1}],
+)
 def test_what_is_no_annotation_is_refused(raw: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="no id or names no task"):
         read_annotation({"completed_by": 1, **raw}, [QUESTION])
@@ -54,6 +57,18 @@ def test_missing_parts_have_neutral_values() -> None:
     assert annotation is not None
     assert (annotation.task, annotation.updated_at) == (2, 0)
     assert math.isnan(annotation.lead_time)
+
+
+@pytest.mark.parametrize("seconds", [10**400, -1, float("inf"), float("nan"), "5", None, []])
+def test_impossible_times_are_unknown(seconds: object) -> None:
+    raw = {"id": 1, "task": 2, "completed_by": 3, "lead_time": seconds}
+    annotation = read_annotation(raw, [QUESTION])
+    assert annotation is not None
+    assert math.isnan(annotation.lead_time)
+
+
+def test_an_annotator_that_no_database_holds_is_nobody() -> None:
+    assert read_annotation({"id": 1, "task": 2, "completed_by": 2**64}, [QUESTION]) is None
 
 
 def test_moments_are_exact_to_the_microsecond() -> None:
