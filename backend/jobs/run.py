@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -40,7 +41,8 @@ def refresh_job(project_id: int, kind: str) -> None:
     store.unmark_scheduled(kind)
     with _failures_noted(service, project_id):
         try:
-            pipeline.refresh(service, project_id, full_sync=kind == "full_refresh")
+            is_full = kind == "full_refresh"
+            pipeline.refresh(service, project_id, full_sync=is_full, is_scheduled=True)
         except ProjectNotFoundError as error:
             info = store.read_info()
             if info is not None and info.cursor:
@@ -51,7 +53,7 @@ def refresh_job(project_id: int, kind: str) -> None:
 
 @contextmanager
 def _failures_noted(service: Service, project_id: int) -> Iterator[None]:
-    """Keep a domain error for `crowdlab status`; the next reconcile tries again."""
+    """Keep why a job failed, for `crowdlab status`; the next reconcile tries again."""
     store = service.store(project_id)
     try:
         yield
@@ -61,6 +63,11 @@ def _failures_noted(service: Service, project_id: int) -> Iterator[None]:
         log.error("project %s: %s", project_id, error)
         store.save_last_error(str(error))
         return
+    except Exception as error:
+        store.save_last_error(
+            f"Internal error ({type(error).__name__}); the worker's log has the details."
+        )
+        raise
     store.save_last_error("")
 
 
@@ -72,6 +79,10 @@ def reconcile_job() -> None:
     service = _settings_service()
     service.queue.reconcile(service.settings.reconcile_seconds)
     for project_id in service.projects():
-        if service.store(project_id).num_events():
+        store = service.store(project_id)
+        if store.num_events():
             service.queue.apply_events(project_id)
-        service.queue.refresh(project_id)
+        info = store.read_info()
+        age = time.time() - info.fully_synced_at if info else 0.0
+        is_due = age >= service.settings.full_sync_seconds
+        service.queue.refresh(project_id, full_sync=is_due)
