@@ -61,6 +61,10 @@ class ProjectNotFoundError(LabelStudioError):
     http_status = 404
 
 
+class RequestRefusedError(LabelStudioError):
+    """Label Studio found a request wrong, as where a task was deleted meanwhile."""
+
+
 class UnsupportedProjectError(CrowdlabError):
     """The labeling config holds no control tag for which there is a consensus."""
 

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 
 from backend.errors import LabelStudioError, NothingToComputeError, SettingsError
 from backend.jobs.events import EventsReport, apply_events
 from backend.jobs.recompute import RecomputeReport, recompute_project
 from backend.jobs.sync import SyncReport, sync_project
 from backend.jobs.train import TrainedClassifiers, train_classifiers
-from backend.jobs.write_back import WriteBackReport, write_back
+from backend.jobs.write_back import WriteBackReport, remove_old_versions, write_back
 from backend.label_studio.client import LabelStudioClient
+from backend.label_studio.project_setup import set_up_tab
 from backend.progress import Progress, silent
 from backend.service import Service
 from backend.store.project import ProjectStore
 
 log = logging.getLogger(__name__)
+
+_BITE = 25
+"""Predictions that are changed while the project's lock is held: about two seconds."""
+
+_BREATH_SECONDS = 0.3
+"""Longer than waiting for the lock takes to notice that it is free."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +41,17 @@ def refresh(
     project_id: int,
     *,
     full_sync: bool = False,
+    is_scheduled: bool = False,
     progress: Progress = silent,
 ) -> RefreshReport:
     """Sync, recompute with new classifiers and write back one project.
+
+    Parameters
+    ----------
+    full_sync
+        Pull everything.
+    is_scheduled
+        Nobody asked for it: publish no more often than the settings allow.
 
     Raises
     ------
@@ -51,12 +67,18 @@ def refresh(
             page_size=service.settings.page_size,
             progress=progress,
         )
-    recomputed, written = recompute(service, project_id, progress=progress)
+    recomputed, written = recompute(
+        service, project_id, is_scheduled=is_scheduled, progress=progress
+    )
     return RefreshReport(synced, recomputed, written)
 
 
 def recompute(
-    service: Service, project_id: int, *, progress: Progress = silent
+    service: Service,
+    project_id: int,
+    *,
+    is_scheduled: bool = False,
+    progress: Progress = silent,
 ) -> tuple[RecomputeReport, WriteBackReport]:
     """Train classifiers if labels changed, recompute one project and write back.
 
@@ -67,13 +89,50 @@ def recompute(
     trained = train_classifiers(store, folds=service.settings.folds, progress=progress)
     with store.lock():
         recomputed = _recompute_or_withdraw(service, store, trained)
-        written = write_back(
-            store,
-            service.label_studio,
-            amend_limit=service.settings.amend_limit,
-            progress=progress,
-        )
-    return recomputed, written
+    written = _write_back_in_bites(service, store, is_scheduled, progress)
+    _show_first_version(service, store, written)
+    deleted = remove_old_versions(store, service.label_studio, progress=progress)
+    return recomputed, replace(written, deleted=written.deleted + deleted)
+
+
+def _write_back_in_bites(
+    service: Service, store: ProjectStore, is_scheduled: bool, progress: Progress
+) -> WriteBackReport:
+    """Write back, letting the events of annotators go first between two bites."""
+    settings = service.settings
+    publication = store.read_publication()
+    may_publish = (
+        not is_scheduled
+        or publication is None
+        or time.time() - publication.published_at >= settings.publish_seconds
+    )
+    # Where it may not publish, it changes the most different predictions and no more.
+    left = None if may_publish else settings.amend_limit
+    total: WriteBackReport | None = None
+    while True:
+        with store.lock():
+            report = write_back(
+                store,
+                service.label_studio,
+                amend_limit=settings.amend_limit,
+                tolerance=settings.score_tolerance,
+                at_most=_BITE if left is None else min(_BITE, left),
+                may_publish=may_publish,
+                progress=progress,
+            )
+        total = report if total is None else total.then(report)
+        left = None if left is None else left - report.num_amended
+        if not report.num_waiting or not report.num_amended or left == 0:
+            return total
+        if store.num_events():
+            time.sleep(_BREATH_SECONDS)
+
+
+def _show_first_version(service: Service, store: ProjectStore, written: WriteBackReport) -> None:
+    """Make the Data Manager tab when there is something to see in it for the first time."""
+    publication = store.read_publication()
+    if written.is_new_version and publication is not None and len(publication.history) == 1:
+        set_up_tab(service.label_studio, store.project_id)
 
 
 def _recompute_or_withdraw(
@@ -118,9 +177,8 @@ def _follow(
     try:
         _recompute_or_withdraw(service, store)
         if client is not None:
-            write_back(
-                store, client, amend_limit=service.settings.amend_limit, only=report.sync.tasks
-            )
+            written = write_back(store, client, only=report.sync.tasks)
+            _show_first_version(service, store, written)
     except NothingToComputeError as reason:
         log.info("project %s: %s", project_id, reason)
     except LabelStudioError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -25,6 +26,7 @@ from backend.errors import (
     LabelStudioError,
     LabelStudioUnreachableError,
     ProjectNotFoundError,
+    RequestRefusedError,
     SettingsError,
 )
 
@@ -167,7 +169,8 @@ class LabelStudioClient:
                 "that the token's user can see.",
                 "Check the number in the project's address: /projects/NUMBER/.",
             )
-        return LabelStudioError(f"Label Studio answered {status} to {method} /{path}: {detail}")
+        message = f"Label Studio answered {status} to {method} /{path}: {detail}"
+        return RequestRefusedError(message) if status in (400, 404) else LabelStudioError(message)
 
     def version(self) -> str:
         """Release of Label Studio."""
@@ -277,6 +280,11 @@ class LabelStudioClient:
         predictions = self._request("GET", "api/predictions/", params={"task": task_id})
         return sorted(predictions, key=lambda prediction: int(prediction["id"]))
 
+    def predictions_of_version(self, project_id: int, version: str) -> list[int]:
+        """Ids of a project's predictions of one model version, ascending."""
+        found = self._request("GET", "api/predictions/", params={"project": project_id})
+        return sorted(int(one["id"]) for one in found if one["model_version"] == version)
+
     def create_prediction(self, project_id: int, prediction: JSON) -> None:
         """Add one prediction: its task, result, score and model version."""
         self._request("POST", "api/predictions/", body={"project": project_id, **prediction})
@@ -290,8 +298,9 @@ class LabelStudioClient:
         self._request("PATCH", path, body={"project": project_id, **prediction}, retry=True)
 
     def delete_prediction(self, prediction_id: int) -> None:
-        """Delete one prediction."""
-        self._request("DELETE", f"api/predictions/{prediction_id}/")
+        """Delete one prediction, unless that was done."""
+        with suppress(RequestRefusedError):
+            self._request("DELETE", f"api/predictions/{prediction_id}/")
 
     def import_predictions(self, project_id: int, predictions: list[JSON]) -> int:
         """Add many predictions in one request and return how many Label Studio stored.

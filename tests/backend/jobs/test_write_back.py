@@ -5,12 +5,13 @@ import numpy as np
 from backend.jobs.write_back import (
     WriteBackReport,
     _differing,
-    _leftovers,
+    _unfinished,
     expected_predictions,
     result_of,
     version_name,
 )
 from backend.label_studio.controls import Question
+from backend.store.project import Publication
 
 QUESTIONS = (Question("a", "text", ("x", "y")), Question("b", "text", ("p", "q")))
 
@@ -20,11 +21,11 @@ def test_versions_sort_as_their_numbers() -> None:
     assert names == sorted(names) == ["crowdlab-000002", "crowdlab-000010", "crowdlab-999999"]
 
 
-def test_only_our_own_versions_are_leftovers() -> None:
-    versions = {"crowdlab-000001": 3, "crowdlab-000002": 3, "crowdlab-x": 1, "bert": 4, "": 1}
-    assert _leftovers(versions, "crowdlab-000002") == ["crowdlab-000001"]
-    assert _leftovers(versions, "crowdlab-000002", "crowdlab-000001", None) == []
-    assert _leftovers(versions) == ["crowdlab-000001", "crowdlab-000002"]
+def test_only_our_newer_versions_are_unfinished() -> None:
+    versions = {"crowdlab-000001": 3, "crowdlab-000003": 3, "crowdlab-x": 1, "bert": 4, "": 1}
+    current = Publication("crowdlab-000002", 2, 0.0, 3)
+    assert _unfinished(versions, current) == ["crowdlab-000003"]
+    assert _unfinished(versions, None) == ["crowdlab-000001", "crowdlab-000003"]
 
 
 def test_the_score_is_the_most_doubtful_answers() -> None:
@@ -48,9 +49,11 @@ def test_differences_are_found() -> None:
             "score": np.array([score for _, _, score in entries]),
         }
 
-    old = rows((1, 0, 0.5), (2, 0, 0.5), (3, 0, 0.5), (4, 0, 0.5))
-    new = rows((1, 0, 0.5), (2, 1, 0.5), (3, 0, 0.6), (5, 0, 0.5))
-    assert _differing(old, new).tolist() == [2, 3, 4, 5]
+    old = rows((1, 0, 0.5), (2, 0, 0.5), (3, 0, 0.5), (4, 0, 0.5), (6, 0, 0.5))
+    new = rows((1, 0, 0.5), (2, 1, 0.5), (3, 0, 0.6), (5, 0, 0.5), (6, 0, 0.52))
+    # Missing and surplus ones first, then other labels, then the scores that moved most.
+    assert _differing(old, new).tolist() == [4, 5, 2, 3, 6]
+    assert _differing(old, new, tolerance=0.05).tolist() == [4, 5, 2, 3]
     assert _differing(old, old).tolist() == []
 
 
@@ -60,3 +63,16 @@ def test_reports_read_as_sentences() -> None:
     )
     assert str(WriteBackReport("v", 3)) == "nothing changed; v is up to date"
     assert "1 predictions changed" in str(WriteBackReport("v", 3, changed=1))
+    assert (
+        str(WriteBackReport("v", 3, num_waiting=4)) == "nothing changed in v; 4 more follow later"
+    )
+
+
+def test_reports_of_successive_bites_add_up() -> None:
+    first = WriteBackReport("v", 9, changed=5, created=1, num_waiting=3)
+    both = first.then(WriteBackReport("v", 10, changed=3))
+    assert both == WriteBackReport("v", 10, changed=8, created=1)
+    assert (both.num_amended, both.num_waiting) == (9, 0)
+    published = WriteBackReport("w", 10, created=10, is_new_version=True)
+    assert published.num_amended == 0
+    assert published.then(WriteBackReport("w", 10)).is_new_version
