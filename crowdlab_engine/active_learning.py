@@ -180,9 +180,8 @@ def _labeled_scores(fitted: Crowdlab, labels: MultiannotatorLabels, pred_probs: 
     else:
         probs = PredProbs.of_tasks(pred_probs, labels, row_sum_tolerance=fitted.row_sum_tolerance)
         quality = probs.at(fitted.consensus_label_).mean(axis=0)
-    spoken = np.sum(fitted.model_weight_) + np.bincount(
-        labels.task, weights=fitted.annotator_weight_[labels.annotator], minlength=labels.num_tasks
-    )
+    by_annotators = labels.sum_by_task(fitted.annotator_weight_.take(labels.annotator))
+    spoken = np.sum(fitted.model_weight_) + by_annotators
     newcomer = _newcomer(fitted, labels)
     scores: FloatArray = (quality * spoken + newcomer / labels.num_classes) / (spoken + newcomer)
     return scores

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from crowdlab_engine._typing import AnyArray, IntArray
+from crowdlab_engine._typing import AnyArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -259,6 +259,14 @@ class MultiannotatorLabels:
     def tasks_at(self, positions: IntArray) -> IntArray:
         """Return the tasks of the labels at some positions."""
         return np.searchsorted(self._starts + self.num_annotations, positions, side="right")
+
+    def sum_by_task(self, values: FloatArray) -> FloatArray:
+        """Add up values, one for each label, by task, shape (N,); 0 without labels."""
+        sums = np.zeros(self.num_tasks)
+        labelled = np.flatnonzero(self.num_annotations)
+        if labelled.size:
+            sums[labelled] = np.add.reduceat(values, self._starts[labelled])
+        return sums
 
     def in_callers_order(self, values: AnyArray) -> AnyArray:
         """Return values, one for each label, in the order in which the caller gave the labels."""

@@ -218,3 +218,13 @@ def test_columns_lead_there_and_back(tasks: list[int]) -> None:
     labels.set_columns(values, chosen, columns)
     inside = np.isin(labels.task, chosen)
     np.testing.assert_array_equal(values, np.where(inside, labels.label, -1))
+
+
+@given(problems)
+@settings(deadline=None, max_examples=30)
+def test_sums_by_task(problem: Problem) -> None:
+    labels = problem.labels
+    values = np.arange(labels.num_labels) + 0.5
+    expected = np.bincount(labels.task, weights=values, minlength=labels.num_tasks)
+    np.testing.assert_allclose(labels.sum_by_task(values), expected)
+    np.testing.assert_array_equal(labels.tasks_at(np.arange(labels.num_labels)), labels.task)
