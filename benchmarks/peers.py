@@ -55,7 +55,7 @@ Answer = tuple[NDArray[np.int64], FloatArray, FloatArray, FloatArray]
 
 def crowdlab(data: CrowdData) -> Answer:
     """Run cleanlab's CROWDLAB; a data set without classifier gets uniform probabilities."""
-    from cleanlab.multiannotator import (  # type: ignore[import-untyped]
+    from cleanlab.multiannotator import (
         get_label_quality_multiannotator,
     )
 

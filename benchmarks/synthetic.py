@@ -83,7 +83,7 @@ def simulate(name: str, regime: Regime, seed: int) -> CrowdData:
     prevalence = regime.imbalance ** np.arange(num_classes)
     truth = rng.choice(num_classes, size=regime.num_tasks, p=prevalence / prevalence.sum())
     confusion = _confusions(regime, rng)
-    activity = np.ones(num_annotators)
+    activity: NDArray[np.float64] = np.ones(num_annotators)
     if regime.long_tail:
         activity = 1 / np.arange(1, num_annotators + 1) ** 1.3
     sizes = np.clip(
