@@ -176,20 +176,23 @@ class Block:
         return labels if self.truth is None else np.where(self.is_known, self.truth, labels)
 
     def scaled(self, temperatures: FloatArray) -> Block:
-        """Return a block of the same labels, the predictions at temperatures, shape (P,)."""
+        """Return a block of the same labels, the predictions at temperatures, shape (P,).
+
+        What was most probable is so at any temperature.
+        """
         block = copy(self)
         block.pred_probs = self.pred_probs.scaled(temperatures)
-        block.parts = tuple(
-            replace(
-                part,
-                prob=np.empty_like(part.prob),
-                largest=np.empty_like(part.largest),
-                guess=np.empty_like(part.guess),
-            )
-            for part in self.parts
-        )
-        block._predict()
+        block.parts = tuple(_scaled(part, block.pred_probs) for part in self.parts)
         return block
+
+
+def _scaled(part: Part, pred_probs: PredProbs) -> Part:
+    prob, largest = np.empty_like(part.prob), np.empty_like(part.largest)
+    for model, guess in enumerate(part.guess):
+        rows = pred_probs.rows(model, part.tasks)
+        at_labels(rows, part.label, out=prob[model])
+        at_labels(rows, guess[None], out=largest[model][None])
+    return replace(part, prob=prob, largest=largest)
 
 
 class _Storage:

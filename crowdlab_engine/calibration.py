@@ -120,6 +120,9 @@ def _power(
             np.sqrt(probs, out=out)
         case 8.0:
             np.sqrt(np.sqrt(np.sqrt(probs, out=out), out=out), out=out)
+        case 0.8:
+            np.sqrt(np.sqrt(probs, out=out), out=out)
+            out *= probs
         case 0.5:
             np.multiply(probs, probs, out=out)
         case 0.2 | 0.1:
