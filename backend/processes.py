@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -19,8 +21,12 @@ from backend.errors import CrowdlabError
 log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 8.0
+_REMNANT_SECONDS = 2.0
 _LONG_ENOUGH_SECONDS = 10.0
 _MAX_QUICK_DEATHS = 3
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 
 class ProcessFailedError(CrowdlabError):
@@ -42,7 +48,7 @@ class Processes:
     """A set of running programs; a context manager that stops them all, the last first.
 
     Each runs in a session of its own, so that Ctrl-C reaches only this process, which then
-    stops them in order.
+    stops them in order. If this process is killed, they are told to stop by the kernel.
     """
 
     def __init__(self) -> None:
@@ -84,6 +90,7 @@ class Processes:
                     place,
                 )
             log.warning("%s ended (status %s) and is started again", program.name, status)
+            _end_group(program.process.pid)
             time.sleep(program.quick_deaths)
             program.process = _spawn(program.command, program.environment, program.output)
             program.started_at = time.monotonic()
@@ -92,10 +99,18 @@ class Processes:
         """Whether a program runs."""
         return any(one.name == name and one.process.poll() is None for one in self._programs)
 
-    def watch(self) -> None:
-        """Keep the programs running until this process is told to stop (Ctrl-C, SIGTERM)."""
+    def watch(self, keep_up: Callable[[], None] | None = None) -> None:
+        """Keep the programs running until this process is told to stop (Ctrl-C, SIGTERM).
+
+        Parameters
+        ----------
+        keep_up
+            Called before each look at the programs, to restore what they depend on.
+        """
         with _StopSignals() as stop:
             while not stop.is_requested:
+                if keep_up is not None:
+                    keep_up()
                 self.check()
                 time.sleep(0.2)
 
@@ -104,6 +119,7 @@ class Processes:
         while self._programs:
             program = self._programs.pop()
             if program.process.poll() is not None:
+                _end_group(program.process.pid)
                 continue
             program.process.terminate()
             try:
@@ -151,6 +167,37 @@ def own_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "backend", *arguments]
 
 
+def die_with_parent() -> Callable[[], None]:
+    """Return a `preexec_fn` that lets a program end when the process that starts it does.
+
+    The kernel then sends it SIGTERM, however its parent ended. It would do so as well when
+    the thread ends that started the program, so only the main thread asks for it.
+    """
+    parent = os.getpid()
+    lasts = threading.current_thread() is threading.main_thread()
+
+    def ask_the_kernel() -> None:
+        if sys.platform == "linux" and lasts:
+            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != parent:
+                os._exit(1)
+
+    return ask_the_kernel
+
+
+def _end_group(group: int) -> None:
+    """End what a program left of its process group, such as its own children."""
+    try:
+        os.killpg(group, signal.SIGTERM)
+        deadline = time.monotonic() + _REMNANT_SECONDS
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.02)
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
 def _spawn(
     command: Sequence[str], environment: Mapping[str, str], output: Path | None
 ) -> subprocess.Popen[bytes]:
@@ -163,6 +210,7 @@ def _spawn(
             stdout=stream,
             stderr=subprocess.STDOUT if stream else None,
             start_new_session=True,
+            preexec_fn=die_with_parent(),
         )
     except OSError as error:
         raise ProcessFailedError(

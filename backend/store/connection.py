@@ -54,6 +54,17 @@ class RedisConnection:
         """Whether an embedded server runs because of this connection."""
         return self._embedded is not None and self._embedded.owns_server
 
+    def keep_running(self) -> None:
+        """Start the embedded server again if this connection started it and it has ended.
+
+        Raises
+        ------
+        StoreError
+            It does not start.
+        """
+        if self._embedded is not None:
+            self._embedded.keep_running()
+
     def close(self) -> None:
         """Disconnect, and stop the embedded server if this connection started it."""
         if self._redis is not None:
@@ -89,15 +100,19 @@ def connect(url: str) -> Redis:
         if redis is not None:
             redis.close()
         raise StoreError(
-            f"Redis at {without_password(url)} refuses the password: {error}.",
+            f"Redis at {without_password(url)} refuses the password: {_reason_of(error)}.",
             "Correct REDIS_URL: redis://:PASSWORD@HOST:PORT/0.",
         ) from None
     except (RedisError, ValueError) as error:
         raise StoreError(
-            f"Redis at {without_password(url)} cannot be used: {error}.",
+            f"Redis at {without_password(url)} cannot be used: {_reason_of(error)}.",
             "Check REDIS_URL and that the server runs; leave it unset for an embedded server.",
         ) from None
     return redis
+
+
+def _reason_of(error: Exception) -> str:
+    return str(error).rstrip(". ")
 
 
 def without_password(url: str) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
+import logging
 import os
 import shutil
+import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +18,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from backend.errors import StoreError
+from backend.processes import die_with_parent
+
+log = logging.getLogger(__name__)
 
 _START_SECONDS = 15.0
 _LONGEST_SOCKET_PATH = 100
@@ -46,7 +52,8 @@ class EmbeddedRedis:
     """A redis-server that listens on a Unix socket in the data folder only.
 
     The first process to need it starts it and stops it at its end; others find it
-    running and use it. Its data (append-only file) stay in the folder.
+    running and use it. Its data (append-only file) stay in the folder, which has a lock that
+    lives as long as the server, so that no second one ever opens the same data.
 
     Parameters
     ----------
@@ -101,6 +108,7 @@ class EmbeddedRedis:
                 "Set CROWDLAB_DATA_DIR to a folder that you may write to.",
             ) from None
         deadline = time.monotonic() + _START_SECONDS
+        has_said = False
         while True:
             try:
                 fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -110,6 +118,12 @@ class EmbeddedRedis:
             else:
                 self._launch(deadline)
                 return
+            if own and not has_said:
+                log.warning(
+                    "waiting for another crowdlab process to leave the data folder %s",
+                    self._folder.parent,
+                )
+                has_said = True
             if time.monotonic() > deadline:
                 self._lock_file.close()
                 raise StoreError(
@@ -118,9 +132,26 @@ class EmbeddedRedis:
                 )
             time.sleep(0.1)
 
+    def keep_running(self) -> None:
+        """Start the server again, on the same socket and data, if it has ended.
+
+        Only the object that started it does so.
+
+        Raises
+        ------
+        StoreError
+            It does not start.
+        """
+        if self._process is None or self._process.poll() is None:
+            return
+        log.warning("redis-server ended (status %s) and is started again", self._process.returncode)
+        self._launch(time.monotonic() + _START_SECONDS)
+
     def _launch(self, deadline: float) -> None:
+        assert self._lock_file is not None
+        self._end_orphan(deadline)
         self._socket.unlink(missing_ok=True)
-        log = self._folder / "redis.log"
+        log_path = self._folder / "redis.log"
         options = {
             "port": "0",
             "unixsocket": str(self._socket),
@@ -129,12 +160,12 @@ class EmbeddedRedis:
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": "",
-            "logfile": str(log),
+            "logfile": str(log_path),
         }
         command = [find_redis_server()]
         for name, value in options.items():
             command += [f"--{name}", value]
-        log_start = log.stat().st_size if log.exists() else 0
+        log_start = log_path.stat().st_size if log_path.exists() else 0
         try:
             # A session of its own: Ctrl-C must reach the server last, after its clients.
             self._process = subprocess.Popen(  # noqa: S603
@@ -143,6 +174,8 @@ class EmbeddedRedis:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
+                pass_fds=[self._lock_file.fileno()],
+                preexec_fn=die_with_parent(),
             )
         except OSError as error:
             raise StoreError(
@@ -151,18 +184,41 @@ class EmbeddedRedis:
             ) from None
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                said = log.read_text(errors="replace")[log_start:] if log.exists() else ""
+                said = log_path.read_text(errors="replace")[log_start:] if log_path.exists() else ""
                 self.stop()
                 last = [line for line in said.splitlines() if line.strip()][-3:]
                 raise StoreError(
                     f"redis-server did not start: {' / '.join(last) or 'it said nothing'}",
-                    f"Its log is {log}.",
+                    f"Its log is {log_path}.",
                 )
             time.sleep(0.02)
 
+    def _end_orphan(self, deadline: float) -> None:
+        """Let a server end that outlived the process which started it; its data are kept."""
+        if self._is_served():
+            log.warning("a redis-server without owner uses %s and is ended", self._folder)
+        while self._is_served():
+            # It says nothing when it ends, and an error if it cannot end yet.
+            with self._connection() as redis, suppress(RedisError):
+                redis.shutdown()
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"A redis-server that no crowdlab process started uses {self._folder}.",
+                    "Stop it, or set CROWDLAB_DATA_DIR to another folder.",
+                )
+            time.sleep(0.1)
+
+    def _connection(self) -> Redis:
+        return Redis(unix_socket_path=str(self._socket), socket_timeout=5)
+
+    def _is_served(self) -> bool:
+        """Whether a server listens at the socket, be it still loading its data."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            return probe.connect_ex(str(self._socket)) == 0
+
     def _answers(self) -> bool:
         try:
-            with Redis(unix_socket_path=str(self._socket), socket_timeout=5) as redis:
+            with self._connection() as redis:
                 return bool(redis.ping())
         except RedisError:  # not there yet, or still loading its data
             return False

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -51,6 +52,80 @@ def test_one_that_keeps_ending_is_given_up_with_its_log(tmp_path: Path) -> None:
     with pytest.raises(ProcessFailedError, match=r"web ended 3 times .* \(status 3\)") as raised:
         watch()
     assert str(log) in raised.value.hint
+
+
+def is_alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def wait_until_gone(process: int) -> None:
+    while is_alive(process):
+        time.sleep(0.01)
+
+
+WITH_A_CHILD = [
+    sys.executable,
+    "-c",
+    "import subprocess, sys; "
+    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
+    "print(child.pid, flush=True); child.wait()",
+]
+
+
+def test_what_is_left_of_one_that_was_killed_ends_before_it_starts_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with Processes() as processes:
+        processes.start("a", WITH_A_CHILD, os.environ, log)
+        while not log.read_text().endswith("\n"):
+            time.sleep(0.01)
+        child = int(log.read_text())
+        os.kill(os.getpgid(child), signal.SIGKILL)
+        while processes.is_running("a"):
+            time.sleep(0.01)
+        assert is_alive(child)
+        processes.check()
+        assert not is_alive(child)
+
+
+def test_all_end_when_the_process_that_started_them_is_killed(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    parent = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import os, pathlib, sys; from backend.processes import Processes; "
+            "processes = Processes(); "
+            f"processes.start('a', {WITH_A_CHILD[:2]} + ["
+            "'import os, time; print(os.getpid(), flush=True); time.sleep(60)'], "
+            f"os.environ, pathlib.Path({str(log)!r})); processes.watch()",
+        ]
+    )
+    while not (log.exists() and log.read_text().endswith("\n")):
+        time.sleep(0.01)
+    child = int(log.read_text())
+    assert is_alive(child)
+    parent.kill()
+    parent.wait()
+    wait_until_gone(child)
+
+
+def test_one_started_by_a_thread_outlives_the_thread(tmp_path: Path) -> None:
+    with Processes() as processes:
+        thread = threading.Thread(target=processes.start, args=("a", SLEEP, os.environ))
+        thread.start()
+        thread.join()
+        time.sleep(0.2)
+        assert processes.is_running("a")
+
+
+def test_what_the_programs_depend_on_is_kept_up_while_watching() -> None:
+    with Processes() as processes:
+        processes.start("a", SLEEP, os.environ)
+        processes.watch(keep_up=lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
 def test_one_that_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,13 +48,15 @@ def test_the_right_password_connects(guarded_port: int) -> None:
 
 
 def test_a_server_that_is_not_there_is_explained() -> None:
-    with pytest.raises(StoreError, match=r"127\.0\.0\.1:1/0 cannot be used"):
+    with pytest.raises(StoreError, match=r"127\.0\.0\.1:1/0 cannot be used") as raised:
         RedisConnection(load_settings(redis_url="redis://127.0.0.1:1/0"))
+    assert ".." not in raised.value.message
 
 
 def test_without_a_url_an_embedded_server_runs_as_long_as_the_connection(tmp_path: Path) -> None:
     with RedisConnection(load_settings(data_dir=tmp_path)) as connection:
         assert connection.owns_server
+        connection.keep_running()
         assert connection.redis.ping()
         connection.redis.close()
     assert not (tmp_path / "redis" / "redis.sock").exists()
