@@ -196,6 +196,17 @@ class Settings(BaseSettings):
             raise ValueError("it must start with redis://, rediss:// or unix://")
         return value
 
+    @field_validator("basic_auth_user", "basic_auth_pass", "webhook_secret")
+    @classmethod
+    def _check_ascii(cls, value: str | SecretStr) -> str | SecretStr:
+        text = value if isinstance(value, str) else value.get_secret_value()
+        if not (text.isascii() and text.isprintable()):
+            raise ValueError(
+                "it may hold only letters, digits and signs of plain ASCII, as Label Studio "
+                "sends others in another encoding"
+            )
+        return value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper_case(cls, value: object) -> object:
@@ -218,11 +229,18 @@ def load_settings(**overrides: object) -> Settings:
     Raises
     ------
     SettingsError
-        A value is not allowed; the message names the setting.
+        A value is not allowed, and the message names the setting; or the `.env` file cannot
+        be read as text.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)  # type: ignore[arg-type]
+    except UnicodeDecodeError as error:
+        path = Settings.model_config["env_file"]
+        raise SettingsError(
+            f"The file {path} is not UTF-8 text: {error.reason} at byte {error.start}.",
+            "Save it in the encoding UTF-8.",
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         field = _field_of(str(first["loc"][0]))

@@ -67,6 +67,12 @@ class LabelStudioClient:
     def __init__(self, url: str, api_key: str, timeout: float = 120.0) -> None:
         if not api_key:
             raise SettingsError("LABEL_STUDIO_API_KEY is not set.", HOW_TO_GET_ACCESS)
+        if not re.fullmatch(r"[!-~]+", api_key):
+            raise AuthenticationError(
+                "The token in LABEL_STUDIO_API_KEY is not valid: it holds blanks or characters "
+                "other than plain ASCII, which no token has.",
+                HOW_TO_GET_ACCESS,
+            )
         self.url = url.rstrip("/")
         self._is_legacy_token = api_key.count(".") != 2
         # A proxy from the environment does not lead to this machine.
@@ -340,6 +346,10 @@ class LabelStudioClient:
         body = {"project": project_id, **body}
         backend: JSON = self._request("PATCH", f"api/ml/{backend_id}", body=body, retry=True)
         return backend
+
+    def delete_ml_backend(self, backend_id: int) -> None:
+        """Disconnect an ML backend; the webhook that came with it stays."""
+        self._request("DELETE", f"api/ml/{backend_id}")
 
     def webhooks(self, project_id: int) -> list[JSON]:
         """Webhooks of a project."""

@@ -40,6 +40,9 @@ def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) 
         ("REDIS_URL", "localhost", "redis://"),
         ("LOG_LEVEL", "LOUD", "'LOUD'"),
         ("CROWDLAB_FOLDS", "1", "'1'"),
+        ("BASIC_AUTH_USER", "jürgen", "'jürgen'"),
+        ("BASIC_AUTH_PASS", "pässword", "plain ASCII"),
+        ("WEBHOOK_SECRET", "geheimnis ß", "plain ASCII"),
     ],
 )
 def test_an_unusable_value_is_named(
@@ -52,11 +55,27 @@ def test_an_unusable_value_is_named(
     assert said in raised.value.message
 
 
-def test_an_unusable_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REDIS_URL", "http://:hush@host")
+@pytest.mark.parametrize(
+    ("name", "value"), [("REDIS_URL", "http://:hush@host"), ("BASIC_AUTH_PASS", "hush ü")]
+)
+def test_an_unusable_secret_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as raised:
         load_settings()
     assert "hush" not in str(raised.value)
+
+
+def test_a_file_in_another_encoding_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / ".env"
+    path.write_bytes("BASIC_AUTH_USER=jürgen\n".encode("latin-1"))
+    monkeypatch.setitem(Settings.model_config, "env_file", path)
+    with pytest.raises(SettingsError, match="is not UTF-8 text") as raised:
+        load_settings()
+    assert str(path) in raised.value.message
 
 
 def test_secrets_are_not_printed() -> None:
