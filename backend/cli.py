@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from redis.exceptions import RedisError
@@ -30,6 +30,9 @@ from backend.service import Service
 from backend.settings import Settings, example_environment, load_settings
 from backend.store.connection import RedisConnection
 
+if TYPE_CHECKING:
+    from backend.jobs.pipeline import RefreshReport
+
 app = typer.Typer(
     name="crowdlab",
     help="Automatic consensus, label quality and annotator quality for Label Studio.",
@@ -39,6 +42,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _PIPED_WIDTH = 160
+_NAME_WIDTH = 28
+_CLASS_WIDTH = 11
 out = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 err = Console(stderr=True)
 
@@ -55,7 +60,8 @@ def main() -> None:
     except CrowdlabError as error:
         _fail(error)
     except RedisError as error:
-        _fail(CrowdlabError(f"Redis failed: {error}.", "Check REDIS_URL and the server's log."))
+        reason = str(error).rstrip(". ")
+        _fail(CrowdlabError(f"Redis failed: {reason}.", "Check REDIS_URL and the server's log."))
     except KeyboardInterrupt:
         err.print("Stopped.")
         sys.exit(130)
@@ -156,10 +162,10 @@ def start() -> None:
             command = own_command("worker", "--only", kind.value)
             processes.start(f"{kind.value} worker", command, environment)
         processes.start("web", own_command("web"), environment)
-        err.print(f"Crowdlab listens on http://{settings.host}:{settings.port} (Ctrl-C stops it).")
+        err.print(f"Crowdlab starts on http://{settings.host}:{settings.port} (Ctrl-C stops it).")
         _tell_label_studio(settings)
         _warn_if_open(settings)
-        processes.watch()
+        processes.watch(keep_up=connection.keep_running)
         err.print("Stopping.")
 
 
@@ -170,7 +176,7 @@ def _tell_label_studio(settings: Settings) -> None:
     found = examine_label_studio(settings)
     mark = "" if found.is_ok else "[bold yellow]Warning:[/] "
     text = f"{mark}{found.subject}: {escape(found.message)} {escape(found.remedy)}"
-    err.print(text, highlight=False, soft_wrap=True)
+    err.print(text.rstrip(), highlight=False, soft_wrap=True)
 
 
 def _warn_if_open(settings: Settings) -> None:
@@ -234,21 +240,21 @@ def connect(
 
     The service must run (`crowdlab start`), as Label Studio calls it meanwhile.
     """
+    from backend.connect import connect_project
     from backend.jobs import pipeline
-    from backend.label_studio.project_setup import check_project, connect_backend, set_up_tab
+    from backend.label_studio.project_setup import check_project, set_up_tab
 
     with _service(backend_url=url) as service, _progress() as progress:
         client = service.label_studio
         info, config = check_project(client, project)
         progress("Connecting", 0, None)
-        done = connect_backend(client, project, service.settings)
-        steps = [done]
+        steps = [connect_project(service, project)]
         link = f"{client.url}/projects/{project}/data"
         try:
             report = pipeline.refresh(service, project, full_sync=True, progress=progress)
             tab = set_up_tab(client, project)
             link += f"?tab={tab['id']}"
-            steps += [str(report.sync), str(report.recompute), str(report.write_back)]
+            steps += _steps_of(report)
         except NothingToComputeError as nothing:
             # An empty project is connected all the same: consensus comes with its labels.
             steps.append(str(nothing))
@@ -263,6 +269,30 @@ def connect(
     for step in steps:
         out.print(f"  {escape(step)}", highlight=False)
     out.print(f"  {link}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def disconnect(
+    project: ProjectId,
+    url: Annotated[
+        str | None, typer.Option(help="Address at which the project was connected.")
+    ] = None,
+    json_output: AsJson = False,
+) -> None:
+    """Take this service out of a project and forget what it knows of it.
+
+    Predictions stay in Label Studio.
+    """
+    from backend.connect import disconnect_project
+
+    with _service(backend_url=url) as service, _progress() as progress:
+        progress("Disconnecting", 0, None)
+        steps = disconnect_project(service, project)
+    if json_output:
+        _print_json({"project": project, "steps": steps})
+        return
+    for step in steps:
+        out.print(escape(step), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -281,9 +311,16 @@ def sync(
         plain["sync"]["tasks"] = len(report.sync.tasks)
         _print_json({"project": project, **plain})
         return
-    out.print(f"sync:       {report.sync}", highlight=False)
-    out.print(f"recompute:  {report.recompute}", highlight=False)
-    out.print(f"write-back: {report.write_back}", highlight=False)
+    for step in _steps_of(report):
+        out.print(escape(step), highlight=False)
+
+
+def _steps_of(report: RefreshReport) -> list[str]:
+    return [
+        f"sync:       {report.sync}",
+        f"recompute:  {report.recompute}",
+        f"write-back: {report.write_back}",
+    ]
 
 
 @app.command()
@@ -319,32 +356,28 @@ def status(json_output: AsJson = False) -> None:
     if not rows:
         out.print("No project is connected yet. Run `crowdlab connect PROJECT`.")
         return
-    table = Table(title=None, header_style="bold")
-    for heading in ("Project", "Title", "Tasks", "Labels", "Annotators", "Consensus"):
-        table.add_column(
-            heading, justify="left" if heading == "Title" else "right", overflow="fold"
-        )
-    for heading in ("Mean quality", "Right on ground truth"):
-        table.add_column(heading, justify="right")
-    for heading in ("Model version", "Synced", "Last error"):
-        table.add_column(heading)
     for row in rows:
-        table.add_row(
-            str(row["project"]),
-            escape(row["title"]),
-            f"{row['num_tasks']:,}",
-            f"{row['num_labels']:,}",
-            f"{row['num_annotators']:,}",
-            f"{row['num_consensus']:,}",
-            "–" if row["mean_quality"] is None else f"{row['mean_quality']:.3f}",
-            _share(row["ground_truth_accuracy"]),
-            row["model_version"] or "–",
-            _ago(row["synced_at"]),
-            escape(row["last_error"]) or "–",
-        )
-    out.print(table)
+        for line in _project_lines(row):
+            out.print(line, highlight=False, soft_wrap=True)
     workers = ", ".join(f"{number} for {kind}" for kind, number in running["workers"].items())
     out.print(f"Workers: {workers}. Jobs waiting: {running['waiting_jobs']}.", highlight=False)
+
+
+def _project_lines(row: dict[str, Any]) -> Iterator[str]:
+    """One project of `crowdlab status`, none of the lines wide."""
+    yield f"[bold]{row['project']}  {escape(row['title'])}[/]"
+    yield (
+        f"  {row['num_tasks']:,} tasks, {row['num_labels']:,} labels by "
+        f"{row['num_annotators']:,} annotators; {row['num_consensus']:,} with a consensus"
+    )
+    quality = "–" if row["mean_quality"] is None else f"{row['mean_quality']:.3f}"
+    truth = _share(row["ground_truth_accuracy"])
+    yield f"  mean quality {quality}, right on ground truth {truth}"
+    yield f"  model version {row['model_version'] or '–'}, synced {_ago(row['synced_at'])}"
+    if row["num_waiting_events"]:
+        yield f"  [yellow]events waiting:[/] {row['num_waiting_events']:,}"
+    if row["last_error"]:
+        yield f"  [red]last error:[/] {escape(row['last_error'])}"
 
 
 @app.command()
@@ -358,26 +391,43 @@ def leaderboard(project: ProjectId, json_output: AsJson = False) -> None:
         _print_json({"project": project, "questions": boards})
         return
     for board in boards:
-        table = Table(title=f"Question {escape(board['question'])}", header_style="bold")
-        table.add_column("#", justify="right")
-        table.add_column("Annotator", overflow="fold")
-        for heading in ("Quality", "Agrees with consensus", "Agrees with ground truth"):
-            table.add_column(heading, justify="right")
-        table.add_column("Worst class")
-        table.add_column("Labels", justify="right")
-        table.add_column("Skipped", justify="right")
-        for place, row in enumerate(board["annotators"], start=1):
-            table.add_row(
-                str(place),
-                escape(row["name"]),
-                f"{row['quality']:.3f}" if row["enough_data"] else "too little data",
-                _share(row["agreement_with_consensus"]),
-                _share(row["agreement_with_ground_truth"]),
-                escape(row["worst_class"]),
-                f"{row['num_labels']:,}",
-                f"{row['num_skipped']:,}",
-            )
-        out.print(table)
+        out.print(_leaderboard_table(board))
+    out.print("Agrees: with the consensus. Truth: agrees with ground truth.", highlight=False)
+    if not all(row["enough_data"] for board in boards for row in board["annotators"]):
+        out.print("No quality: too little data to tell.", highlight=False)
+
+
+def _leaderboard_table(board: dict[str, Any]) -> Table:
+    """Annotators of one question; fits 80 columns unless names are very long."""
+    rows = board["annotators"]
+    table = Table(
+        title=f"Question {escape(board['question'])}",
+        title_justify="left",
+        header_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("#", justify="right", no_wrap=True)
+    longest = max((len(row["name"]) for row in rows), default=0)
+    table.add_column("Annotator", overflow="fold", min_width=min(longest, _NAME_WIDTH))
+    for heading in ("Quality", "Agrees", "Truth"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Worst class", overflow="fold", max_width=_CLASS_WIDTH)
+    for heading in ("Labels", "Skips"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for place, row in enumerate(rows, start=1):
+        table.add_row(
+            str(place),
+            escape(row["name"]),
+            f"{row['quality']:.3f}" if row["enough_data"] else "–",
+            _share(row["agreement_with_consensus"]),
+            _share(row["agreement_with_ground_truth"]),
+            escape(row["worst_class"]),
+            f"{row['num_labels']:,}",
+            f"{row['num_skipped']:,}",
+        )
+    return table
 
 
 @app.command()

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import httpx
 
-from backend.errors import CrowdlabError
+from backend.errors import CrowdlabError, ProjectNotFoundError
+from backend.jobs.labels import counted_labels
 from backend.jobs.queue import JobKind
 from backend.label_studio.client import LabelStudioClient
 from backend.service import Service
 from backend.settings import SECRET_HEADER, Settings
 from backend.store.connection import RedisConnection
+from backend.store.project import ProjectStore
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,10 @@ def _project(service: Service, client: LabelStudioClient, project_id: int) -> It
             if one["url"].rstrip("/") == f"{url}/webhook" and one["is_active"]
         ]
         versions = client.model_versions(project_id)
+    except ProjectNotFoundError as error:
+        remedy = f"If it was deleted, run `crowdlab disconnect {project_id}` to forget it."
+        yield Finding.fault(subject, error.message, remedy)
+        return
     except CrowdlabError as error:
         yield Finding.fault(subject, error.message, error.hint)
         return
@@ -130,9 +136,12 @@ def _project(service: Service, client: LabelStudioClient, project_id: int) -> It
         yield Finding.fault(subject, "its webhook does not carry WEBHOOK_SECRET", connect)
     else:
         yield Finding.ok(subject, "webhook is active")
-    publication = service.store(project_id).read_publication()
+    store = service.store(project_id)
+    publication = store.read_publication()
     sync = f"Run `crowdlab sync {project_id}`."
-    if publication is None:
+    if publication is None and not _has_labels(store):
+        yield Finding.ok(subject, "no label yet; consensus comes with the first")
+    elif publication is None:
         yield Finding.fault(subject, "nothing was published yet", sync)
     elif project["model_version"] != publication.model_version:
         yield Finding.fault(
@@ -153,5 +162,17 @@ def _project(service: Service, client: LabelStudioClient, project_id: int) -> It
             subject,
             f"shows {publication.num_predictions:,} predictions of {publication.model_version}",
         )
-    if reason := service.store(project_id).last_error():
+    if reason := store.last_error():
         yield Finding.fault(subject, f"the last job failed: {reason}", sync)
+
+
+def _has_labels(store: ProjectStore) -> bool:
+    """Whether a label of any question counts, as far as the store knows."""
+    info = store.read_info()
+    if info is None:
+        return False
+    annotations = store.annotations(len(info.questions)).read()
+    return any(
+        len(counted_labels(annotations, question)["task"])
+        for question in range(len(info.questions))
+    )

@@ -44,7 +44,9 @@ def check_project(client: LabelStudioClient, project_id: int) -> tuple[JSON, Lab
 def connect_backend(client: LabelStudioClient, project_id: int, settings: Settings) -> str:
     """Register this service as the project's ML backend, with its webhook.
 
-    Doing it again changes nothing but the credentials.
+    Doing it again changes nothing but the credentials, and removes what no longer serves:
+    surplus registrations of the same address, and ours of addresses that Label Studio no
+    longer reaches, with their webhooks.
 
     Returns
     -------
@@ -67,7 +69,8 @@ def connect_backend(client: LabelStudioClient, project_id: int, settings: Settin
             "basic_auth_user": settings.basic_auth_user,
             "basic_auth_pass": settings.basic_auth_pass.get_secret_value(),
         }
-    present = [one for one in client.ml_backends(project_id) if _same(one["url"], url)]
+    backends = client.ml_backends(project_id)
+    present = [one for one in backends if _same(one["url"], url)]
     try:
         if present:
             client.update_ml_backend(present[0]["id"], project_id, body)
@@ -82,7 +85,64 @@ def connect_backend(client: LabelStudioClient, project_id: int, settings: Settin
             ) from None
         raise
     _set_up_webhook(client, project_id, settings)
-    return f"{'updated' if present else 'connected'} the ML backend {url}"
+    done = f"{'updated' if present else 'connected'} the ML backend {url}"
+    if surplus := present[1:]:
+        for one in surplus:
+            client.delete_ml_backend(one["id"])
+        done += f", removed {len(surplus)} more of the same address"
+    for one in backends:
+        if _is_left_behind(one, url):
+            remove_backend(client, project_id, one)
+            done += f", removed {one['url']}, which Label Studio cannot reach"
+    return done
+
+
+def disconnect_backend(client: LabelStudioClient, project_id: int, url: str) -> list[str]:
+    """Remove this service from a project's ML backends, with its webhook.
+
+    Registrations of ours at other addresses go as well if Label Studio cannot reach them.
+
+    Returns
+    -------
+    list of str
+        What was removed, and what was left, in words.
+    """
+    done = []
+    for one in client.ml_backends(project_id):
+        if _same(one["url"], url) or _is_left_behind(one, url):
+            remove_backend(client, project_id, one)
+            done.append(f"removed the ML backend {one['url']} and its webhook")
+        elif one["title"] == BACKEND_TITLE:
+            done.append(
+                f"left the ML backend {one['url']}, which answers; --url {one['url']} removes it"
+            )
+    if _remove_webhooks(client, project_id, url):
+        done.append(f"removed the webhook {url}/webhook")
+    return done
+
+
+def _is_left_behind(backend: JSON, url: str) -> bool:
+    """Whether a backend is one of ours at another address that no longer works."""
+    return (
+        backend["title"] == BACKEND_TITLE
+        and not _same(backend["url"], url)
+        and backend["state"] != "CO"
+    )
+
+
+def remove_backend(client: LabelStudioClient, project_id: int, backend: JSON) -> None:
+    """Disconnect an ML backend and remove its webhook, which Label Studio leaves."""
+    client.delete_ml_backend(backend["id"])
+    _remove_webhooks(client, project_id, backend["url"])
+
+
+def _remove_webhooks(client: LabelStudioClient, project_id: int, url: str) -> int:
+    """Remove the webhooks to a backend's address and return their number."""
+    address = f"{url.rstrip('/')}/webhook"
+    hooks = [one for one in client.webhooks(project_id) if _same(one["url"], address)]
+    for hook in hooks:
+        client.delete_webhook(hook["id"])
+    return len(hooks)
 
 
 def _set_up_webhook(client: LabelStudioClient, project_id: int, settings: Settings) -> None:
