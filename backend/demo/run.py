@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from backend.connect import connect_project
 from backend.demo.label_studio_server import (
     Account,
     DemoError,
@@ -29,7 +32,7 @@ from backend.errors import ProjectNotFoundError
 from backend.jobs import pipeline
 from backend.jobs.labels import counted_labels, engine_labels
 from backend.jobs.queue import JobKind
-from backend.label_studio.project_setup import connect_backend, set_up_tab
+from backend.label_studio.project_setup import set_up_tab
 from backend.overview import leaderboards, most_doubtful
 from backend.processes import Processes, own_command
 from backend.progress import Progress
@@ -119,6 +122,42 @@ def run_demo(
     folder = folder.expanduser().absolute()
     name = str(dataset.expanduser().absolute()) if dataset else "digits"
     scenario = dataset_scenario(dataset.expanduser()) if dataset else digits_scenario()
+    with _only_demo_of(folder):
+        _run(scenario, name, folder, label_studio_env, fresh, wait, progress, report)
+
+
+@contextmanager
+def _only_demo_of(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, before anything in it is touched.
+
+    Raises
+    ------
+    DemoError
+        Another demo holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / "lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoError(
+                f"A demo runs in the folder {folder}.",
+                "Stop it with Ctrl-C where it runs, or choose another folder with --data-dir.",
+            ) from None
+        yield
+
+
+def _run(
+    scenario: Scenario,
+    name: str,
+    folder: Path,
+    label_studio_env: Path,
+    fresh: bool,
+    wait: bool,
+    progress: Progress,
+    report: Callable[[object], None] | None,
+) -> None:
+    """Run the demonstration in a folder that is ours alone."""
     if fresh:
         for part in ("label-studio", "redis", "logs", "demo.json"):
             target = folder / part
@@ -126,7 +165,6 @@ def run_demo(
                 shutil.rmtree(target)
             else:
                 target.unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / "logs").mkdir(exist_ok=True)
     state = DemoState.load(folder)
     program = ensure_environment(label_studio_env, progress)
@@ -155,7 +193,7 @@ def run_demo(
         _ensure_project(service, server, admin, scenario, name, state, folder, progress)
         _start_service(processes, settings, folder)
         _wait_for_service(settings, processes)
-        connect_backend(service.label_studio, state.project, settings)
+        connect_project(service, state.project)
         pipeline.refresh(service, state.project, full_sync=True, progress=progress)
         tab = set_up_tab(service.label_studio, state.project)
         progress("Done", 1, 1)
@@ -165,7 +203,8 @@ def run_demo(
         else:
             _print(result, folder, wait)
         if wait:
-            processes.watch()
+            processes.watch(keep_up=connection.keep_running)
+            Console(stderr=True).print("Stopping.")
 
 
 def _ensure_project(
@@ -356,9 +395,15 @@ def _print(result: JSON, folder: Path, wait: bool) -> None:
     table = Table(header_style="bold", title="Accuracy against the truth", title_justify="left")
     table.add_column("Method")
     table.add_column("Accuracy", justify="right")
-    table.add_row("majority vote", f"{100 * result['majority_vote_accuracy']:.1f} %")
-    table.add_row("Crowdlab consensus", f"[green]{100 * result['consensus_accuracy']:.1f} %[/]")
+    vote, consensus = result["majority_vote_accuracy"], result["consensus_accuracy"]
+    shown = f"{100 * consensus:.1f} %"
+    table.add_row("majority vote", f"{100 * vote:.1f} %")
+    table.add_row("Crowdlab consensus", f"[green]{shown}[/]" if consensus > vote else shown)
     console.print(table)
+    if consensus == vote:
+        say("On these data the consensus is no better than the majority vote.")
+    elif consensus < vote:
+        say("On these data the consensus is worse than the majority vote.")
     table = Table(
         header_style="bold", title="Worst annotators, the worst last", title_justify="left"
     )

@@ -145,7 +145,7 @@ def dataset_scenario(folder: Path) -> Scenario:
     Raises
     ------
     DemoError
-        A file is missing or lacks a column.
+        A file is missing or lacks a column, or meta.json names no classes.
     """
     for name in ("meta.json", "labels.parquet", "tasks.parquet"):
         if not (folder / name).is_file():
@@ -154,7 +154,7 @@ def dataset_scenario(folder: Path) -> Scenario:
                 "It needs labels.parquet (task, annotator, label), tasks.parquet (task, truth, "
                 "text columns) and meta.json (classes).",
             )
-    meta = json.loads((folder / "meta.json").read_text())
+    meta = _meta(folder / "meta.json")
     labels = _table(folder / "labels.parquet", ("task", "annotator", "label"))
     tasks = _table(folder / "tasks.parquet", ("task",))
     classes = tuple(str(name) for name in meta["classes"])
@@ -183,6 +183,20 @@ def dataset_scenario(folder: Path) -> Scenario:
         truth=tuple(truth.tolist()),
         ground_truth=(),
     )
+
+
+def _meta(path: Path) -> JSON:
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DemoError(f"{path} is not JSON: {error}.") from None
+    classes = meta.get("classes") if isinstance(meta, dict) else None
+    if not isinstance(classes, list) or not classes:
+        raise DemoError(
+            f"{path} names no classes.",
+            'It needs a list of their names, such as {"classes": ["negative", "positive"]}.',
+        )
+    return dict(meta)
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
