@@ -70,7 +70,7 @@ class LabelStudioClient:
         if not re.fullmatch(r"[!-~]+", api_key):
             raise AuthenticationError(
                 "The token in LABEL_STUDIO_API_KEY is not valid: it holds blanks or characters "
-                "other than plain ASCII, which no token has.",
+                "other than plain ASCII, as tokens never do.",
                 HOW_TO_GET_ACCESS,
             )
         self.url = url.rstrip("/")

@@ -6,9 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from rich.console import Console
 
 from backend import cli
+from backend.label_studio.controls import Question
 from backend.settings import example_environment
+from backend.store.project import ProjectInfo, ProjectStore, QuestionSummary, Summary
 
 
 def run(
@@ -27,7 +31,7 @@ def test_help_lists_every_command(
 ) -> None:
     code, shown, _ = run(monkeypatch, capsys, "--help")
     assert code == 0
-    for name in ("start", "web", "worker", "connect", "sync", "recompute", "status",
+    for name in ("start", "web", "worker", "connect", "disconnect", "sync", "recompute", "status",
                  "leaderboard", "doctor", "demo", "settings"):  # fmt: skip
         assert name in shown
 
@@ -77,3 +81,101 @@ def test_leaderboard_of_an_unknown_project(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "Nothing was computed for project 7 yet" in done.stderr
+
+
+ADDRESS = "someone.longish@example.com"
+
+
+@pytest.fixture
+def computed(store: ProjectStore, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> ProjectStore:
+    """A project with results, shown on a terminal of 80 columns."""
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setattr(cli, "out", Console(width=80))
+    rows = tuple(
+        {
+            "annotator": number,
+            "quality": 0.5,
+            "enough_data": number != 12,
+            "agreement_with_consensus": 1.0,
+            "agreement_with_ground_truth": None,
+            "worst_class": "very positive",
+            "num_labels": 12_345,
+            "num_skipped": 120,
+        }
+        for number in range(13)
+    )
+    classes = ("very positive", "negative")
+    question = Question(name="label", to_name="text", classes=classes)
+    summary = QuestionSummary(
+        name="label",
+        classes=classes,
+        num_tasks=1000,
+        num_labeled=900,
+        num_labels=4000,
+        num_ground_truth=0,
+        mean_quality=0.75,
+        ground_truth_accuracy=None,
+        classifier="text",
+        model_weight=0.5,
+        annotators=rows,
+    )
+    info = ProjectInfo("A project [with] brackets", "<View/>", (question,), cursor=1)
+    with store.transaction() as pipe:
+        store.stage_info(pipe, info)
+        store.stage_summary(pipe, Summary(1, 1, "", 0.0, (summary,)))
+    store.save_annotator_names(dict.fromkeys(range(13), ADDRESS))
+    return store
+
+
+def test_status_is_a_block_of_lines_per_project(
+    computed: ProjectStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = run(monkeypatch, capsys, "status")[1]
+    assert shown.splitlines() == [
+        "25  A project [with] brackets",
+        "  1,000 tasks, 4,000 labels by 13 annotators; 900 with a consensus",
+        "  mean quality 0.750, right on ground truth –",
+        "  model version –, synced never",
+        "Workers: 0 for events, 0 for refresh. Jobs waiting: 0.",
+    ]
+    computed.add_event("{}")
+    computed.save_last_error("It failed.")
+    shown = run(monkeypatch, capsys, "status")[1]
+    assert "  events waiting: 1\n  last error: It failed.\n" in shown
+    (row,) = json.loads(run(monkeypatch, capsys, "status", "--json")[1])["projects"]
+    assert set(row) == {
+        "project", "title", "num_tasks", "num_labels", "num_annotators", "num_consensus",
+        "mean_quality", "ground_truth_accuracy", "model_version", "synced_at",
+        "num_waiting_events", "last_error",
+    }  # fmt: skip
+
+
+def test_leaderboard_fits_80_columns(
+    computed: ProjectStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = run(monkeypatch, capsys, "leaderboard", "25")[1]
+    assert shown.count(ADDRESS) == 13
+    assert shown.count("12,345   120") == 13
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "No quality: too little data to tell." in shown
+
+
+def test_a_failure_of_redis_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise RedisConnectionError("Error 111 connecting. Connection refused.")
+
+    monkeypatch.setattr(cli, "app", fail)
+    code, _, said = run(monkeypatch, capsys)
+    assert code == 1
+    assert said.startswith("Error: Redis failed: Error 111 connecting. Connection refused.\n")
+
+
+def test_a_token_that_is_no_token_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "…")
+    code, _, said = run(monkeypatch, capsys, "connect", "1")
+    assert code == 1
+    assert "The token in LABEL_STUDIO_API_KEY is not valid" in said

@@ -2,12 +2,17 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
+from redis import Redis
+from redis.exceptions import RedisError
 
 from backend.demo.label_studio_server import LabelStudioServer, ensure_environment
 from backend.label_studio.client import LabelStudioClient
@@ -59,7 +64,7 @@ def test_tokens(studio: Studio, running: Running) -> None:
     assert "LABEL_STUDIO_API_KEY is not set" in refusal(
         running, "sync", "1", LABEL_STUDIO_API_KEY=""
     )
-    wrong = ("0" * 40, legacy_token(studio), studio.api_key[:-4] + "AAAA", "no token")
+    wrong = ("0" * 40, legacy_token(studio), studio.api_key[:-4] + "AAAA", "no token", "…")
     for token in wrong:
         said = refusal(running, "connect", "1", LABEL_STUDIO_API_KEY=token)
         assert "does not accept" in said or "not valid" in said, token
@@ -97,7 +102,7 @@ def test_one_annotator_only(studio: Studio, running: Running) -> None:
     studio.add_tasks(project, [{"ann": entry["ann"]} for entry in LABELS])
     crowdlab(running, "connect", str(project))
     assert len(studio.predictions(project)) == len(LABELS)
-    assert "too little data" in crowdlab(running, "leaderboard", str(project))
+    assert "too little data to tell" in crowdlab(running, "leaderboard", str(project))
 
 
 def test_a_label_with_emoji_and_other_scripts(studio: Studio, running: Running) -> None:
@@ -190,25 +195,88 @@ def test_doctor_names_what_is_wrong(running: Running, tmp_path: Path) -> None:
     assert "crowdlab start" in done.stdout
 
 
-def test_start_runs_everything_and_stops_cleanly(studio: Studio, tmp_path: Path) -> None:
-    port = free_port("127.0.0.1", 9190)
-    environment = {
+@pytest.fixture
+def own_environment(studio: Studio, tmp_path: Path) -> dict[str, str]:
+    """Environment of `crowdlab start` with a Redis of its own."""
+    return {
         **os.environ,
-        "PORT": str(port),
+        "PORT": str(free_port("127.0.0.1", 9190)),
         "CROWDLAB_DATA_DIR": str(tmp_path),
         "LABEL_STUDIO_URL": studio.url,
         "LABEL_STUDIO_API_KEY": studio.api_key,
         "REDIS_URL": "",
     }
-    process = subprocess.Popen(own_command("start"), env=environment, stderr=subprocess.PIPE)
+
+
+BOTH_WORKERS = {"events": 1, "refresh": 1}
+
+
+def test_start_runs_everything_and_stops_cleanly(
+    own_environment: dict[str, str], tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        own_command("start"), env=own_environment, stderr=subprocess.PIPE, text=True
+    )
     try:
-        wait_for(lambda: _workers(environment) == {"events": 1, "refresh": 1}, 60)
+        wait_for(lambda: _workers(own_environment) == BOTH_WORKERS, 60)
     finally:
         process.terminate()
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert b"Traceback" not in errors
+    assert "Traceback" not in errors
+    assert f"Crowdlab starts on http://127.0.0.1:{own_environment['PORT']} (" in errors
+    assert "accepts admin@example.com's token\n" in errors
     assert not (tmp_path / "redis" / "redis.sock").exists()
+
+
+def test_start_goes_on_when_its_redis_is_killed(
+    own_environment: dict[str, str], tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        own_command("start"), env=own_environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        wait_for(lambda: _workers(own_environment) == BOTH_WORKERS, 60)
+        killed = _process_of_redis(tmp_path)
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: _process_of_redis(tmp_path) not in (0, killed))
+        wait_for(lambda: _workers(own_environment) == BOTH_WORKERS)
+        port = own_environment["PORT"]
+        wait_for(lambda: httpx.get(f"http://127.0.0.1:{port}/versions").is_success)
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "redis-server ended (status -9) and is started again" in errors
+
+
+def test_nothing_outlives_a_start_that_was_killed(
+    own_environment: dict[str, str], tmp_path: Path
+) -> None:
+    process = subprocess.Popen(own_command("start"), env=own_environment, stderr=subprocess.DEVNULL)
+    wait_for(lambda: _workers(own_environment) == BOTH_WORKERS, 60)
+    started = _processes_with(str(tmp_path))
+    assert len(started) >= 5
+    process.kill()
+    process.wait()
+    wait_for(lambda: not _processes_with(str(tmp_path)), 60)
+
+
+def _processes_with(mark: str) -> list[int]:
+    """Processes whose environment holds the mark."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark.encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+def _process_of_redis(folder: Path) -> int:
+    path = str(folder / "redis" / "redis.sock")
+    with Redis(unix_socket_path=path) as redis, suppress(RedisError):
+        return int(redis.info("server")["process_id"])
+    return 0
 
 
 def _workers(environment: dict[str, str]) -> object:
