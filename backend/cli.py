@@ -376,6 +376,8 @@ def _project_lines(row: dict[str, Any]) -> Iterator[str]:
     yield f"  model version {row['model_version'] or '–'}, synced {_ago(row['synced_at'])}"
     if row["num_waiting_events"]:
         yield f"  [yellow]events waiting:[/] {row['num_waiting_events']:,}"
+    if row["num_dead_letters"]:
+        yield f"  [yellow]events that could not be applied:[/] {row['num_dead_letters']:,}"
     if row["last_error"]:
         yield f"  [red]last error:[/] {escape(row['last_error'])}"
 

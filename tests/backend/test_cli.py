@@ -139,14 +139,21 @@ def test_status_is_a_block_of_lines_per_project(
         "Workers: 0 for events, 0 for refresh. Jobs waiting: 0.",
     ]
     computed.add_event("{}")
+    computed.add_event("{")
+    ((entry, event),) = computed.events(2)[1:]
+    computed.bury_event(entry, event, "not JSON")
     computed.save_last_error("It failed.")
     shown = run(monkeypatch, capsys, "status")[1]
-    assert "  events waiting: 1\n  last error: It failed.\n" in shown
+    assert shown.splitlines()[4:7] == [
+        "  events waiting: 1",
+        "  events that could not be applied: 1",
+        "  last error: It failed.",
+    ]
     (row,) = json.loads(run(monkeypatch, capsys, "status", "--json")[1])["projects"]
     assert set(row) == {
         "project", "title", "num_tasks", "num_labels", "num_annotators", "num_consensus",
         "mean_quality", "ground_truth_accuracy", "model_version", "synced_at",
-        "num_waiting_events", "last_error",
+        "num_waiting_events", "num_dead_letters", "last_error",
     }  # fmt: skip
 
 
