@@ -85,16 +85,28 @@ def test_a_second_run_goes_on_until_it_is_interrupted(folder: Path, result: dict
         client = LabelStudioClient(second["label_studio"], state["api_key"])
         check_label_studio(client, second, state)
         client.close()
+        check_that_another_is_refused(folder)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
         assert "Traceback" not in errors
+        assert errors.endswith("Stopping.\n")
     finally:
         if process.poll() is None:
             os.kill(process.pid, signal.SIGTERM)
             process.wait(timeout=60)
     time.sleep(0.5)
     assert not (folder / "redis" / "redis.sock").exists()
+
+
+def check_that_another_is_refused(folder: Path) -> None:
+    before = (folder / "demo.json").read_text()
+    for options in ([], ["--fresh"]):
+        done = subprocess.run(command(folder, *options), capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1
+        assert f"A demo runs in the folder {folder}" in done.stderr
+    assert (folder / "demo.json").read_text() == before
+    assert (folder / "redis" / "redis.sock").exists()
 
 
 def check_label_studio(
