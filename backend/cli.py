@@ -240,7 +240,7 @@ def connect(
 
     The service must run (`crowdlab start`), as Label Studio calls it meanwhile.
     """
-    from backend.connect import connect_project
+    from backend.connect import connect_project, no_refresh
     from backend.jobs import pipeline
     from backend.label_studio.project_setup import check_project, set_up_tab
 
@@ -248,16 +248,17 @@ def connect(
         client = service.label_studio
         info, config = check_project(client, project)
         progress("Connecting", 0, None)
-        steps = [connect_project(service, project)]
         link = f"{client.url}/projects/{project}/data"
-        try:
-            report = pipeline.refresh(service, project, full_sync=True, progress=progress)
-            tab = set_up_tab(client, project)
-            link += f"?tab={tab['id']}"
-            steps += _steps_of(report)
-        except NothingToComputeError as nothing:
-            # An empty project is connected all the same: consensus comes with its labels.
-            steps.append(str(nothing))
+        with no_refresh(service.store(project)):
+            steps = [connect_project(service, project)]
+            try:
+                report = pipeline.refresh(service, project, full_sync=True, progress=progress)
+                tab = set_up_tab(client, project)
+                link += f"?tab={tab['id']}"
+                steps += _steps_of(report)
+            except NothingToComputeError as nothing:
+                # An empty project is connected all the same: consensus comes with its labels.
+                steps.append(str(nothing))
     if json_output:
         _print_json({"project": project, "title": info["title"], "steps": steps, "link": link})
         return

@@ -25,13 +25,16 @@ def connect_project(service: Service, project_id: int) -> str:
         What was done, in words.
     """
     store = service.store(project_id)
-    with store.lock(), _no_refresh(store):
+    with store.lock(), no_refresh(store):
         return connect_backend(service.label_studio, project_id, service.settings)
 
 
 @contextmanager
-def _no_refresh(store: ProjectStore) -> Iterator[None]:
-    """Let no refresh be asked for inside, as if one waited already."""
+def no_refresh(store: ProjectStore) -> Iterator[None]:
+    """Let no refresh be asked for inside, as if one waited already.
+
+    Whoever uses it refreshes the project, and should not be overtaken by a worker.
+    """
     is_first = store.mark_scheduled("refresh", _CONNECT_SECONDS)
     try:
         yield

@@ -12,6 +12,9 @@ from backend.service import Service
 
 log = logging.getLogger(__name__)
 
+_SCHEDULER_CHECK_SECONDS = 30
+"""A scheduler that died with a lost connection to Redis is started again after this long."""
+
 _HEARTBEAT_SECONDS = 45
 """A worker that shows no sign of life for longer, and a minute, is no worker."""
 
@@ -28,6 +31,7 @@ def run_worker(service: Service, *, only: JobKind | None = None, burst: bool = F
         connection=service.redis,
         serializer=JSONSerializer,
         worker_ttl=_HEARTBEAT_SECONDS,
+        maintenance_interval=_SCHEDULER_CHECK_SECONDS,
     )
     level = "DEBUG" if service.settings.log_level == "DEBUG" else "WARNING"
     worker.work(burst=burst, with_scheduler=not burst, logging_level=level)
