@@ -99,7 +99,7 @@ def cross_entropies(block: Block, model: int, temperatures: FloatArray) -> Float
             total = _power(columns, log_probs, temperature, out=scaled).sum(axis=0)
             is_ordinary = total.min() > 0 and least / temperature - np.log(total.max()) > floor
             if is_ordinary:  # nothing is impossible, so that sums can be taken apart
-                log_scaled = of_all / temperature - part.num_labels * np.log(total).sum()
+                log_scaled = of_all / temperature - part.num_labels * _sum_of_logs(total)
             else:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     each = log_chosen / temperature - np.log(total)
@@ -109,27 +109,24 @@ def cross_entropies(block: Block, model: int, temperatures: FloatArray) -> Float
     return sums
 
 
+def _sum_of_logs(values: FloatArray) -> float:
+    """Add up logarithms of numbers that are far from the smallest there are, four at a time."""
+    quarter = len(values) // 4
+    products = values[: 4 * quarter].reshape(4, quarter).prod(axis=0)
+    return float(np.log(products).sum() + np.log(values[4 * quarter :]).sum())
+
+
 def _power(
     probs: FloatArray, log_probs: FloatArray, temperature: float, out: FloatArray
 ) -> FloatArray:
-    """Raise probabilities to 1 / temperature; by products and roots where that is cheaper."""
+    """Raise probabilities to 1 / temperature; by a product or a root where that is cheaper."""
     match temperature:
         case 1.0:
             return probs
         case 2.0:
             np.sqrt(probs, out=out)
-        case 8.0:
-            np.sqrt(np.sqrt(np.sqrt(probs, out=out), out=out), out=out)
-        case 0.8:
-            np.sqrt(np.sqrt(probs, out=out), out=out)
-            out *= probs
         case 0.5:
             np.multiply(probs, probs, out=out)
-        case 0.2 | 0.1:
-            square = probs * probs
-            np.multiply(square * square, probs, out=out)
-            if temperature == 0.1:
-                out *= out
         case _:
             np.exp(np.multiply(log_probs, 1 / temperature, out=out), out=out)
     return out
