@@ -264,7 +264,12 @@ def _shape_of(pred_probs: ArrayLike) -> tuple[int, ...]:
 def _read(model: Any, tasks: IntArray) -> FloatArray:
     """Read rows as dense float64, without a copy where they lie together as such."""
     is_run = len(tasks) > 0 and tasks[-1] - tasks[0] + 1 == len(tasks)
-    rows = model[int(tasks[0]) : int(tasks[-1]) + 1] if is_run else model[tasks]
+    if is_run:
+        rows = model[int(tasks[0]) : int(tasks[-1]) + 1]
+    elif issparse(model):
+        rows = model[tasks]
+    else:
+        rows = model.take(tasks, axis=0, mode="clip")  # none is out of range
     if issparse(rows):
         rows = rows.toarray()
     dense: FloatArray = np.asarray(rows, dtype=np.float64)
