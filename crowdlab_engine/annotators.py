@@ -335,6 +335,8 @@ def contested_quality(
     is_asked[cells // labels.num_classes] = True
     near = np.flatnonzero(is_asked[labels.annotator])
     cell = labels.annotator[near] * labels.num_classes + labels.label[near]
+    is_in = np.isin(cell, cells)
+    near, cell = near[is_in], cell[is_in]
     quality = pd.Series(consensus_quality[labels.tasks_at(near)])
     means = quality.groupby(cell).mean()
     return np.asarray(means.reindex(cells), dtype=np.float64)

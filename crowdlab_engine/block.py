@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -78,6 +78,16 @@ class Part:
         return self.annotator.reshape(-1)
 
 
+@cache
+def _keep_freed_memory() -> None:
+    """Let the C library keep up to 64 MB of freed memory for the arrays that come next.
+
+    glibc hands memory back to the system, and asks for it again page by page, unless it has
+    seen larger pieces come and go. An untouched piece costs nothing.
+    """
+    np.empty(2**25 - 2**16, dtype=np.uint8)
+
+
 class Block:
     """Labels and predictions of some tasks, arranged for computing.
 
@@ -102,6 +112,7 @@ class Block:
         self.labels = labels
         self.pred_probs = pred_probs
         self.truth = None if truth is None or not (truth >= 0).any() else truth
+        _keep_freed_memory()
         self.parts = tuple(_parts(labels, pred_probs.num_models))
         self._predict()
 
