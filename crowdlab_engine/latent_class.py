@@ -19,6 +19,7 @@ Three departures from the textbook keep it sound where labels are few:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -260,7 +261,7 @@ def one_per_label(rows: IntArray, columns: IntArray, shape: tuple[int, int]) -> 
     return csr_array((np.ones(len(rows)), (rows, columns)), shape=shape)
 
 
-class LatentClassEstimator(BaseEstimator):  # type: ignore[misc]
+class LatentClassEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     """What all estimators of a hidden true class share; each adds its model.
 
     Parameters
@@ -343,9 +344,9 @@ class LatentClassEstimator(BaseEstimator):  # type: ignore[misc]
         self._set_consensus(problem, self._fit_posterior(problem))
         return self
 
+    @abstractmethod
     def _fit_posterior(self, problem: Problem) -> FloatArray:
         """Fit the model, set its attributes, and return class probabilities, shape (N, K)."""
-        raise NotImplementedError
 
     def _set_consensus(self, problem: Problem, posterior: FloatArray) -> None:
         labels = problem.labels
