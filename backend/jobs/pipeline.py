@@ -20,10 +20,10 @@ from backend.store.project import ProjectStore
 
 log = logging.getLogger(__name__)
 
-_BITE = 25
+_CHANGES_PER_LOCK = 25
 """Predictions that are changed while the project's lock is held: about two seconds."""
 
-_BREATH_SECONDS = 0.3
+_LOCK_HANDOVER_SECONDS = 0.3
 """Longer than waiting for the lock takes to notice that it is free."""
 
 
@@ -116,7 +116,7 @@ def _write_back_in_bites(
                 service.label_studio,
                 amend_limit=settings.amend_limit,
                 tolerance=settings.score_tolerance,
-                at_most=_BITE if left is None else min(_BITE, left),
+                at_most=_CHANGES_PER_LOCK if left is None else min(_CHANGES_PER_LOCK, left),
                 may_publish=may_publish,
                 progress=progress,
             )
@@ -125,7 +125,7 @@ def _write_back_in_bites(
         if not report.num_waiting or not report.num_amended or left == 0:
             return total
         if store.num_events():
-            time.sleep(_BREATH_SECONDS)
+            time.sleep(_LOCK_HANDOVER_SECONDS)
 
 
 def _show_first_version(service: Service, store: ProjectStore, written: WriteBackReport) -> None:

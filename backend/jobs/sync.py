@@ -129,6 +129,7 @@ def _pull_all(
     report = _difference(old_tasks, tasks, old_annotations, annotations)
     report = replace(report, config_changed=config_changed)
     base = known or ProjectInfo(title="", label_config="", questions=())
+    now = time.time()
     info = replace(
         base,
         title=project["title"],
@@ -136,8 +137,8 @@ def _pull_all(
         questions=questions,
         feature_width=width_of(sources_of(questions)),
         cursor=began,
-        synced_at=time.time(),
-        fully_synced_at=time.time(),
+        synced_at=now,
+        fully_synced_at=now,
         data_version=base.data_version + (report.is_change or known is None),
     )
     store.save_annotator_names(_names_of(client, annotations))
