@@ -6,7 +6,8 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
 LABEL_STUDIO := .venv-label-studio
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check benchmarks lint format audit lock install install-dev clean
+.PHONY: help demo run test check engine-check benchmarks benchmark-history lint format audit docs \
+	prove-image release-check lock install install-dev clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 16
@@ -20,37 +21,62 @@ run: install ## Run the service against your Label Studio (LABEL_STUDIO_URL, LAB
 test: install-dev ## Run all tests, with a real Label Studio, Redis and browser
 	@echo "Making sure that there is a Chromium …"
 	@$(PY) -m tests.e2e.chromium
+	@echo "Making sure that there are a Redis 7 and a Valkey …"
+	@$(PY) -m tests.redis_servers
 	@echo "Making sure that there is a Label Studio …"
 	@$(PY) -m tests.e2e.environment
 	@$(PY) -m pytest $(ARGS)
 
-check: install-dev lint ## Run ruff, mypy --strict and all tests with coverage
+check: install-dev lint audit release-check ## Run lint, pip-audit, release-check and all tests with coverage
 	@$(MAKE) --no-print-directory test ARGS="--cov --cov-report=term $(ARGS)"
 
-lint: install-dev ## Run ruff and mypy --strict
+lint: install-dev ## Run ruff, mypy --strict and bandit
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml backend crowdlab_engine
 
 format: install-dev ## Format the code
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix .
 
+engine-check: install-dev ## Test the engine's wheel alone, on each Python there is from 3.10 on
+	@$(PY) -m tests.engine_package
+
 audit: install-dev ## Look for known vulnerabilities in the locked packages
 	@$(VENV)/bin/pip-audit --no-deps --disable-pip --requirement requirements.txt
 
 benchmarks: $(VENV)/.benchmarks ## Run the short form of every benchmark
-	@for name in speed memory accuracy; do \
+	@for name in speed memory accuracy multilabel ordinal spans objects texts training features \
+		campaign scale distributed hosts pages live soak faults; do \
 		echo "benchmarks.$$name --short"; $(PY) -m benchmarks.$$name --short || exit 1; done
+
+benchmark-history: install-dev ## Time the engine, save it, and compare with the run before
+	@$(PY) -m pytest benchmarks/history.py -p no:cacheprovider --benchmark-only --benchmark-autosave \
+		--benchmark-columns=min,median,ops --benchmark-sort=name \
+		$(if $(wildcard .benchmarks/*/*.json),--benchmark-compare)
+
+docs: install-dev ## Build the documentation into site/; whatever is wrong in it is an error
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+	@echo "The documentation is in site/index.html."
+
+prove-image: install-dev ## Build and run the container image without an engine (needs root on Debian)
+	@$(PY) -m docker.prove
+
+release-check: install-dev ## Build wheel and sdist; check them, the docs, the changelog and the version
+	@$(PY) -m tools.release_check
 
 COMPILE := $(VENV)/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header \
 	--python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links --upgrade
 
 lock: install-dev ## Compile the locks anew from requirements/
 	$(COMPILE) requirements/service.in --override requirements/overrides.txt -o requirements.txt
-	$(COMPILE) requirements/dev.in --constraint requirements.txt -o requirements/dev.txt
+	$(COMPILE) requirements/dev.in --constraint requirements.txt \
+		--override requirements/dev-overrides.txt -o requirements/dev.txt
 	$(COMPILE) requirements/benchmarks.in --constraint requirements.txt \
 		--constraint requirements/dev.txt -o requirements/benchmarks.txt
+	$(COMPILE) requirements/dask.in --constraint requirements.txt \
+		--constraint requirements/dev.txt --constraint requirements/benchmarks.txt -o requirements/dask.txt
 	$(COMPILE) requirements/label-studio.in -o backend/demo/label-studio-requirements.txt
 
 install: $(VENV)/.service
@@ -65,15 +91,16 @@ $(VENV)/bin/python:
 	@echo "Making the environment $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.service: $(VENV)/bin/python requirements.txt pyproject.toml
+$(VENV)/.service: $(VENV)/bin/python requirements.txt pyproject.toml crowdlab_engine/pyproject.toml
 	@echo "Installing the service (about a minute) …"
 	@$(PY) $(PIP_INSTALL) --require-hashes -r requirements.txt
-	@$(PY) $(PIP_INSTALL) --no-build-isolation --editable .
+	@PYTHONWARNINGS="ignore:Editable installation" \
+		$(PY) $(PIP_INSTALL) --no-build-isolation --editable ./crowdlab_engine --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.service requirements/dev.txt
+$(VENV)/.dev: $(VENV)/.service requirements/dev.txt requirements/dask.txt
 	@echo "Installing what tests and checks need …"
-	@$(PY) $(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@$(PY) $(PIP_INSTALL) --require-hashes -r requirements/dev.txt -r requirements/dask.txt
 	@touch $@
 
 $(VENV)/.benchmarks: $(VENV)/.dev requirements/benchmarks.txt
@@ -82,4 +109,4 @@ $(VENV)/.benchmarks: $(VENV)/.dev requirements/benchmarks.txt
 	@touch $@
 
 clean: ## Delete environments, caches and the demo's data
-	rm -rf $(VENV) $(LABEL_STUDIO) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* build dist *.egg-info
+	rm -rf $(VENV) $(LABEL_STUDIO) .demo .cache .benchmarks site .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* build dist *.egg-info

@@ -6,17 +6,20 @@ arXiv 2301.11856. The formulas are those of cleanlab 2.9.0.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from crowdlab_engine._random import RandomState, random_generator
-from crowdlab_engine._typing import FloatArray, IntArray
+from crowdlab_engine._typing import BoolArray, FloatArray, IntArray
 from crowdlab_engine.block import Block
 from crowdlab_engine.crowdlab import Crowdlab
 from crowdlab_engine.labels import MultiannotatorLabels
 from crowdlab_engine.majority import Ties, vote
 from crowdlab_engine.pred_probs import PredProbs
+from crowdlab_engine.statistics import Statistics
+from crowdlab_engine.weights import Weights, weights
 
 
 class ActiveLearningScores(NamedTuple):
@@ -182,8 +185,26 @@ def _labeled_scores(fitted: Crowdlab, labels: MultiannotatorLabels, pred_probs: 
         quality = probs.at(fitted.consensus_label_).mean(axis=0)
     by_annotators = labels.sum_by_task(fitted.annotator_weight_.take(labels.annotator))
     spoken = np.sum(fitted.model_weight_) + by_annotators
-    newcomer = _newcomer(fitted, labels)
-    scores: FloatArray = (quality * spoken + newcomer / labels.num_classes) / (spoken + newcomer)
+    return _with_newcomer(quality, spoken, _newcomer(fitted, labels), labels.num_classes)
+
+
+def _with_newcomer(
+    quality: FloatArray, spoken: FloatArray, newcomer: float, num_classes: int
+) -> FloatArray:
+    """Probability of the likeliest class when one more has spoken who says nothing, shape (N,).
+
+    Parameters
+    ----------
+    quality : ndarray of float64, shape (N,)
+        The probability as it is.
+    spoken : ndarray of float64, shape (N,)
+        Weight of all models and annotators that it comes from.
+    newcomer : float
+        Weight of the one who says nothing.
+    num_classes : int
+        Number of classes K.
+    """
+    scores: FloatArray = (quality * spoken + newcomer / num_classes) / (spoken + newcomer)
     return scores
 
 
@@ -202,9 +223,9 @@ def _pool_scores(
 ) -> FloatArray:
     """Score tasks on which only models have spoken, at the class that most of them prefer."""
     preferred = _preferred_class(pool, ties, random_state)
-    support = (model_weight[:, None] * pool.at(preferred)).sum(axis=0)
-    scores: FloatArray = (support + newcomer / pool.num_classes) / (model_weight.sum() + newcomer)
-    return scores
+    spoken = model_weight.sum()
+    quality = (model_weight[:, None] * pool.at(preferred)).sum(axis=0) / spoken
+    return _with_newcomer(quality, spoken, newcomer, pool.num_classes)
 
 
 def _preferred_class(pool: PredProbs, ties: Ties, random_state: RandomState) -> IntArray:
@@ -219,3 +240,106 @@ def _preferred_class(pool: PredProbs, ties: Ties, random_state: RandomState) -> 
         num_classes=pool.num_classes,
     )
     return vote(Block(votes, pool), ties=ties, random_state=random_state).label
+
+
+@dataclass(frozen=True, eq=False)
+class BlockScorer:
+    """Scores tasks block by block, given what was found over all of them.
+
+    Blocks hold labelled tasks and others alike. Nothing is calibrated: `pred_probs` are taken
+    as those that the consensus was found with.
+
+    Attributes
+    ----------
+    weights : Weights
+        Of models and annotators.
+    is_shared : bool
+        Whether some task has several labels, so that the weights tell good from bad.
+    """
+
+    weights: Weights
+    is_shared: bool
+
+    @classmethod
+    def of(cls, statistics: Statistics) -> BlockScorer:
+        """Take the weights that follow from the sums over all labelled tasks."""
+        return cls(weights(statistics), statistics.num_shared > 0)
+
+    @property
+    def newcomer(self) -> float:
+        """Weight of one more annotator: the mean of all."""
+        return float(self.weights.annotator.mean())
+
+    def scores(
+        self,
+        labels: MultiannotatorLabels,
+        consensus: IntArray,
+        quality: FloatArray,
+        pred_probs: Any = None,
+        *,
+        is_heard: BoolArray | None = None,
+    ) -> FloatArray:
+        """Score the tasks of a block; the lowest should be labelled next.
+
+        A task without labels is scored by the models alone, at the class that the mean of
+        them prefers; without a model its score is 1 / K.
+
+        Parameters
+        ----------
+        labels : MultiannotatorLabels
+            Labels of B tasks by all M annotators.
+        consensus : ndarray of int64, shape (B,)
+            Consensus label of each task, as class codes; any value without labels.
+        quality : ndarray of float64, shape (B,)
+            Consensus quality score of each task, in [0, 1]; any value without labels.
+        pred_probs : array_like, shape (B, K) or (P, B, K), optional
+            Out-of-sample class probabilities. Default: the annotators alone.
+        is_heard : ndarray of bool, shape (M,), optional
+            Annotators whose labels count as having been given; those of others leave the
+            quality as it is and are asked for once more. Default: all of them.
+
+        Returns
+        -------
+        ndarray of float64, shape (B,)
+            Scores in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            `pred_probs` have another shape or impossible values, or are of other models than
+            the weights.
+        """
+        probs = PredProbs.of_tasks(pred_probs, labels, row_sum_tolerance=1e-3)
+        if probs.num_models != len(self.weights.model):
+            raise ValueError(
+                f"the weights are of {len(self.weights.model)} models and pred_probs of "
+                f"{probs.num_models}: pass what the weights were found with"
+            )
+        if probs.num_models:
+            probs.check()
+        annotator_weight = self.weights.annotator
+        if is_heard is not None:
+            annotator_weight = np.where(is_heard, annotator_weight, 0.0)
+        by_annotators = labels.sum_by_task(annotator_weight.take(labels.annotator))
+        has_label = labels.num_annotations > 0
+        known = self._quality(probs, has_label, consensus, quality)
+        spoken = self.weights.model.sum() + by_annotators
+        return _with_newcomer(known, spoken, self.newcomer, labels.num_classes)
+
+    def _quality(
+        self, probs: PredProbs, has_label: BoolArray, consensus: IntArray, quality: FloatArray
+    ) -> FloatArray:
+        """Probability of the likeliest class of each task, shape (B,)."""
+        if not probs.num_models:
+            return np.where(has_label, quality, 0.0)
+        mean = np.average(
+            [probs.rows(model, np.arange(len(has_label))) for model in range(probs.num_models)],
+            axis=0,
+            weights=self.weights.model,
+        )
+        from_models = mean.max(axis=1, initial=0.0)
+        if not self.is_shared:
+            # A label is taken at its word, so that only the models tell how likely it is.
+            at_label = mean[np.arange(len(has_label)), np.where(has_label, consensus, 0)]
+            return np.where(has_label, at_label, from_models)
+        return np.where(has_label, quality, from_models)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -29,13 +29,19 @@ from crowdlab_engine.crowdlab import (
     QualityMethod,
     check_methods,
     model_share,
-    one_or_each,
     weigher,
 )
 from crowdlab_engine.labels import MultiannotatorLabels
-from crowdlab_engine.majority import Ties
+from crowdlab_engine.majority import Ties, VoteTotals
 from crowdlab_engine.posterior import scores, with_predictions
+from crowdlab_engine.pred_probs import one_or_each
 from crowdlab_engine.rounds import find_consensus
+from crowdlab_engine.running import RunningSums
+from crowdlab_engine.statistics import Statistics
+from crowdlab_engine.weights import Weights
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +61,12 @@ class TaskBlock:
     labels: MultiannotatorLabels
     pred_probs: Any = None
     ground_truth: IntArray | None = None
+
+    def arranged(self, row_sum_tolerance: float) -> Block:
+        """Check and arrange it for computing, see `Block.of`."""
+        return Block.of(
+            self.labels, self.pred_probs, self.ground_truth, row_sum_tolerance=row_sum_tolerance
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +142,8 @@ class BlockwiseCrowdlab(BaseEstimator):  # type: ignore[misc]
         By which `pred_probs` were calibrated; 1 if they were not.
     num_tasks_, num_labels_ : int
         How many tasks with labels, and how many labels there are.
+    sums_ : RunningSums
+        Sums over all tasks, from which to go on when some of them change.
 
     Examples
     --------
@@ -141,6 +155,14 @@ class BlockwiseCrowdlab(BaseEstimator):  # type: ignore[misc]
     >>> [block.consensus_label.tolist() for block in found]
     [[1, 0], [1]]
     """
+
+    annotator_stats_: pd.DataFrame
+    model_weight_: float | FloatArray
+    annotator_weight_: FloatArray
+    temperature_: float | FloatArray
+    num_tasks_: int
+    num_labels_: int
+    sums_: RunningSums
 
     def __init__(
         self,
@@ -200,42 +222,155 @@ class BlockwiseCrowdlab(BaseEstimator):  # type: ignore[misc]
             ties=self.ties,
             random_state=self.random_state,
         )
-        cell_means = _CellMeans()
-
-        def score(block: Block, consensus: IntArray) -> AnnotatorSums:
-            complete = with_predictions(block, outcome.weights, consensus)
-            found = scores(block, outcome.weights, complete)
-            cell_means.add(block.labels, found.consensus_quality)
-            if receive is not None:
-                receive(
-                    BlockScores(
-                        block.labels,
-                        complete,
-                        found.consensus_quality,
-                        found.agreement(block.labels),
-                        block.labels.in_callers_order(found.label_quality),
-                    )
-                )
-            return found.annotators
-
-        sums = reduce(add, map(score, arranged, outcome.consensus))
-        weights, first = outcome.weights, arranged.first
-        assert first is not None
-        temperatures = arranged.temperatures
-        if temperatures is None:
-            temperatures = np.ones(len(weights.model))
-        self.annotator_stats_: pd.DataFrame = annotator_stats(
-            first.labels.annotator_ids,
-            sums,
-            model_share(outcome.statistics, weights, sums),
-            cell_means.means,
+        found = reduce(
+            add,
+            (
+                score_block(block, outcome.weights, consensus, receive)
+                for block, consensus in zip(arranged, outcome.consensus, strict=True)
+            ),
         )
-        self.model_weight_ = one_or_each(weights.model, first.pred_probs, without=0.0)
-        self.annotator_weight_ = weights.annotator
-        self.temperature_ = one_or_each(temperatures, first.pred_probs, without=1.0)
-        self.num_tasks_ = outcome.statistics.num_tasks
-        self.num_labels_ = outcome.statistics.num_labels
+        first = arranged.first
+        assert first is not None
+        assert outcome.totals is not None
+        set_fitted(
+            self,
+            FittedSums(outcome.statistics, outcome.totals, outcome.weights, found),
+            temperatures=arranged.temperatures,
+            annotator_ids=first.labels.annotator_ids,
+            is_ensemble=first.pred_probs.is_ensemble,
+        )
         return self
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreSums:
+    """Sums over the scores of a block; blocks add up.
+
+    Attributes
+    ----------
+    annotators : AnnotatorSums
+        Sums over the labels of each annotator.
+    cell_quality : ndarray of float64, shape (C,)
+        Sum of the consensus quality of the labels in each of the annotators' cells.
+    """
+
+    annotators: AnnotatorSums
+    cell_quality: FloatArray
+
+    def __add__(self, other: ScoreSums) -> ScoreSums:
+        """Sums of two blocks together."""
+        annotators = self.annotators + other.annotators
+        quality = np.zeros(len(annotators.cell))
+        for one in (self, other):
+            quality[np.searchsorted(annotators.cell, one.annotators.cell)] += one.cell_quality
+        return ScoreSums(annotators, quality)
+
+    def mean_quality(self, cells: IntArray) -> FloatArray:
+        """Return the mean consensus quality of the labels in cells that have labels."""
+        place = np.searchsorted(self.annotators.cell, cells)
+        mean: FloatArray = self.cell_quality[place] / self.annotators.given[place]
+        return mean
+
+
+def score_block(
+    block: Block,
+    weights: Weights,
+    consensus: IntArray,
+    receive: Callable[[BlockScores], object] | None = None,
+) -> ScoreSums:
+    """Score a block by the weights of the whole, hand the scores out, and sum them up.
+
+    Parameters
+    ----------
+    block : Block
+        Labels of B tasks and their predictions.
+    weights : Weights
+        Weights that follow from all blocks.
+    consensus : ndarray of int64, shape (B,)
+        Class codes; -1 without labels and without a known truth.
+    receive : callable, optional
+        Takes the scores.
+    """
+    complete = with_predictions(block, weights, consensus)
+    found = scores(block, weights, complete)
+    labels = block.labels
+    if receive is not None:
+        receive(
+            BlockScores(
+                labels,
+                complete,
+                found.consensus_quality,
+                found.agreement(labels),
+                labels.in_callers_order(found.label_quality),
+            )
+        )
+    place = np.searchsorted(
+        found.annotators.cell, labels.annotator * labels.num_classes + labels.label
+    )
+    quality = np.repeat(found.consensus_quality, labels.num_annotations)
+    return ScoreSums(found.annotators, weighted_counts(place, quality, len(found.annotators.cell)))
+
+
+@dataclass(frozen=True, eq=False)
+class FittedSums:
+    """All that a fit over blocks sums up, and the weights that follow.
+
+    Attributes
+    ----------
+    statistics : Statistics
+        Sums that the weights follow from.
+    totals : VoteTotals
+        Sums that tie-breaks of the majority vote ask for.
+    weights : Weights
+        Weights of the classifiers and the annotators.
+    scores : ScoreSums
+        Sums over all scores.
+    """
+
+    statistics: Statistics
+    totals: VoteTotals
+    weights: Weights
+    scores: ScoreSums
+
+
+def set_fitted(
+    estimator: Any,
+    found: FittedSums,
+    *,
+    temperatures: FloatArray | None,
+    annotator_ids: AnyArray,
+    is_ensemble: bool,
+) -> None:
+    """Set the fitted attributes that `BlockwiseCrowdlab` documents.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose attributes they become.
+    found : FittedSums
+        Sums over all blocks.
+    temperatures : ndarray of float64, shape (P,), or None
+        By which `pred_probs` were calibrated; None if they were not.
+    annotator_ids : ndarray, shape (M,)
+        Identifier of each annotator.
+    is_ensemble : bool
+        Whether `pred_probs` were a stack of models.
+    """
+    weights = found.weights
+    if temperatures is None:
+        temperatures = np.ones(len(weights.model))
+    estimator.annotator_stats_ = annotator_stats(
+        annotator_ids,
+        found.scores.annotators,
+        model_share(found.statistics, weights, found.scores.annotators),
+        found.scores.mean_quality,
+    )
+    estimator.model_weight_ = one_or_each(weights.model, is_ensemble=is_ensemble, without=0.0)
+    estimator.annotator_weight_ = weights.annotator
+    estimator.temperature_ = one_or_each(temperatures, is_ensemble=is_ensemble, without=1.0)
+    estimator.num_tasks_ = found.statistics.num_tasks
+    estimator.num_labels_ = found.statistics.num_labels
+    estimator.sums_ = RunningSums(found.statistics, found.totals)
 
 
 class _Arranged:
@@ -249,12 +384,7 @@ class _Arranged:
 
     def __iter__(self) -> Iterator[Block]:
         for number, one in enumerate(self._blocks):
-            block = Block.of(
-                one.labels,
-                one.pred_probs,
-                one.ground_truth,
-                row_sum_tolerance=self._row_sum_tolerance,
-            )
+            block = one.arranged(self._row_sum_tolerance)
             self.first = self.first or block
             if _sizes(block) != _sizes(self.first):
                 raise ValueError(
@@ -271,31 +401,6 @@ class _Arranged:
 def _sizes(block: Block) -> tuple[int, int, int]:
     labels = block.labels
     return labels.num_annotators, labels.num_classes, block.pred_probs.num_models
-
-
-class _CellMeans:
-    """Mean consensus quality of the labels of each annotator and class."""
-
-    def __init__(self) -> None:
-        self._cell: IntArray = np.empty(0, dtype=np.int64)
-        self._sums: FloatArray = np.empty(0)
-        self._counts: FloatArray = np.empty(0)
-
-    def add(self, labels: MultiannotatorLabels, consensus_quality: FloatArray) -> None:
-        """Add the labels of a block."""
-        cell = labels.annotator * labels.num_classes + labels.label
-        every = np.concatenate([self._cell, cell])
-        self._cell, place = np.unique(every, return_inverse=True)
-        sums = np.concatenate([self._sums, consensus_quality[labels.task]])
-        counts = np.concatenate([self._counts, np.ones(len(cell))])
-        self._sums = weighted_counts(place, sums, len(self._cell))
-        self._counts = weighted_counts(place, counts, len(self._cell))
-
-    def means(self, cells: IntArray) -> FloatArray:
-        """Return the means of cells that have labels."""
-        place = np.searchsorted(self._cell, cells)
-        mean: FloatArray = self._sums[place] / self._counts[place]
-        return mean
 
 
 def array_blocks(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,11 +44,30 @@ def best_temperatures(blocks: Iterable[Block]) -> FloatArray:
     ndarray of float64, shape (P,)
         In [0.1, 7.25]; above 1, predictions are made less sure. 1 if there is one class.
     """
-    coarse = _summed(blocks, itertools.repeat(np.array(COARSE_GRID)))
+    return find_temperatures(lambda grids: summed_cross_entropies(blocks, grids))
+
+
+def find_temperatures(
+    summed: Callable[[Iterable[FloatArray]], Sequence[FloatArray]],
+) -> FloatArray:
+    """Find the best temperatures from sums over all tasks, however these come about.
+
+    Parameters
+    ----------
+    summed : callable
+        Takes a grid of temperatures for each model, and returns the sums of
+        `cross_entropies` over all blocks, likewise. Called twice.
+
+    Returns
+    -------
+    ndarray of float64, shape (P,)
+        See `best_temperatures`.
+    """
+    coarse = summed(itertools.repeat(np.array(COARSE_GRID)))
     grids = [_fine_grid(int(np.argmin(sums))) for sums in coarse]
     # Temperatures of the coarse grid were tried already.
     untried = [np.setdiff1d(grid, COARSE_GRID) for grid in grids]
-    fine = _summed(blocks, untried) if grids else []
+    fine = summed(untried) if grids else []
     found = np.empty(len(grids))
     for model, grid in enumerate(grids):
         known = dict(zip(COARSE_GRID, coarse[model].tolist(), strict=True))
@@ -57,14 +76,21 @@ def best_temperatures(blocks: Iterable[Block]) -> FloatArray:
     return found
 
 
-def _summed(blocks: Iterable[Block], grids: Iterable[FloatArray]) -> list[FloatArray]:
-    """Cross entropies of each model at the temperatures of its grid, over all blocks."""
+def summed_cross_entropies(
+    blocks: Iterable[Block], grids: Iterable[FloatArray]
+) -> list[FloatArray]:
+    """Sum the cross entropies of each model at the temperatures of its grid over blocks."""
     sums: list[FloatArray] = []
     for block in blocks:
         models = range(block.pred_probs.num_models)
         more = [cross_entropies(block, *one) for one in zip(models, grids, strict=False)]
-        sums = more if not sums else [one + other for one, other in zip(sums, more, strict=True)]
+        sums = more if not sums else added(sums, more)
     return sums
+
+
+def added(some: Sequence[FloatArray], more: Sequence[FloatArray]) -> list[FloatArray]:
+    """Add the sums of two groups of blocks, model by model."""
+    return [one + other for one, other in zip(some, more, strict=True)]
 
 
 def cross_entropies(block: Block, model: int, temperatures: FloatArray) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ def out_of_sample_pred_probs(
     n_splits: int = 5,
     classifier: Any | None = None,
     random_state: RandomState = 0,
+    after_fold: Callable[[int, int], None] | None = None,
 ) -> FloatArray:
     """Predict each task by classifiers that have not seen its label.
 
@@ -68,6 +70,9 @@ def out_of_sample_pred_probs(
         on standardised features if dense (strongly regularised), on tf-idf of counts if sparse.
     random_state : int or numpy.random.RandomState, default 0
         How tasks are dealt to folds.
+    after_fold : callable, optional
+        Called after each fold with the number of folds done and their total. What it
+        raises ends the training.
 
     Returns
     -------
@@ -113,6 +118,8 @@ def out_of_sample_pred_probs(
         if without_fold.size:
             shares = _predict(model, matrix[without_fold], num_classes) / num_folds
             pred_probs[without_fold] += shares
+        if after_fold is not None:
+            after_fold(held_out + 1, num_folds)
     return pred_probs
 
 
@@ -195,8 +202,7 @@ def _deal_folds(
     """Return the fold of each task, shape (N,); -1 for groups without a label.
 
     The shuffled groups of each class are dealt out in turn, so that folds differ by at most
-    one group, in total and per class, and every class of two groups is in two folds: no
-    classifier is trained on a single class.
+    one group, in total and per class. No classifier is trained on a single class.
     """
     labelled = np.flatnonzero(is_labelled)
     if len(labelled) < MIN_LABELLED_TASKS:
@@ -205,7 +211,9 @@ def _deal_folds(
         )
     labelled_groups, first = np.unique(group[labelled], return_index=True)
     stratum = codes[labelled[first]]
-    num_usable = int(np.count_nonzero(np.bincount(stratum) >= 2))
+    num_codes = int(codes.max()) + 1
+    cells = np.unique(group[labelled] * num_codes + codes[labelled])
+    num_usable = int(np.count_nonzero(np.bincount(cells % num_codes) >= 2))
     if num_usable < 2:
         raise NotEnoughLabels(
             f"{num_usable} classes have labels on two different tasks, a classifier needs 2"
@@ -214,7 +222,13 @@ def _deal_folds(
     by_class = shuffled[np.argsort(stratum[shuffled], kind="stable")]
     fold_of_group = np.full(group.max() + 1, -1)
     fold_of_group[labelled_groups[by_class]] = np.arange(len(by_class)) % n_splits
-    return fold_of_group[group]
+    fold = fold_of_group[group]
+    for held_out in range(min(n_splits, len(by_class))):
+        if np.unique(codes[is_labelled & (fold != held_out)]).size < 2:
+            raise NotEnoughLabels(
+                "all labels of a class are in one fold, so that nothing can be learnt of it"
+            )
+    return fold
 
 
 def _default_classifier(*, is_sparse: bool) -> Pipeline:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Literal, Self, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ from crowdlab_engine.annotators import (
 )
 from crowdlab_engine.block import Block
 from crowdlab_engine.calibration import best_temperatures
+from crowdlab_engine.explanation import contributions
 from crowdlab_engine.ground_truth import check_ground_truth
 from crowdlab_engine.label_scores import (
     LabelScore,
@@ -39,15 +40,17 @@ from crowdlab_engine.labels import MultiannotatorLabels
 from crowdlab_engine.majority import Ties
 from crowdlab_engine.posterior import (
     Scores,
-    model_shares,
     posterior,
+    posterior_of,
     scores,
     with_predictions,
 )
-from crowdlab_engine.pred_probs import PredProbs
 from crowdlab_engine.rounds import find_consensus
 from crowdlab_engine.statistics import Statistics
-from crowdlab_engine.weights import Weights, equal_weights, weights
+from crowdlab_engine.weights import MIN_WEIGHT, Weights, equal_weights, weights
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ConsensusMethod: TypeAlias = Literal["best_quality", "majority_vote"]
 QualityMethod: TypeAlias = Literal["crowdlab", "agreement"]
@@ -68,23 +71,11 @@ class _Fitted:
         predicted = np.empty((len(weights.model), labels.num_classes))
         for model, row in enumerate(predicted):
             row[:] = block.pred_probs.rows(model, np.array([task]))
-        models: list[tuple[str, object]] = [("model", number) for number in range(len(predicted))]
         given = np.flatnonzero(labels.task == task)
-        if not given.size:
-            return models, model_shares(weights)[:, None] * predicted
-        annotators = labels.annotator[given]
-        votes = np.where(
-            labels.label[given, None] == np.arange(labels.num_classes),
-            weights.agreement,
-            weights.disagreement,
-        )
-        weight = np.concatenate([weights.model, weights.annotator[annotators]])
-        said = np.concatenate([predicted, votes])
-        names = labels.annotator_ids[annotators].tolist()
-        return (
-            models + [("annotator", name) for name in names],
-            weight[:, None] * said / weight.sum(),
-        )
+        shares = contributions(weights, predicted, labels.annotator[given], labels.label[given])
+        names = labels.annotator_ids[labels.annotator[given]].tolist()
+        sources: list[tuple[str, object]] = [("model", number) for number in range(len(predicted))]
+        return sources + [("annotator", name) for name in names], shares.rows
 
 
 class Crowdlab(BaseEstimator):  # type: ignore[misc]
@@ -287,13 +278,48 @@ default "self_confidence"
             columns=pd.Index(labels.classes, name="class"),
         )
 
+    def label_log_likelihood(
+        self, task: ArrayLike, annotator: ArrayLike, label: ArrayLike
+    ) -> FloatArray:
+        """Return how well labels that were not fitted are predicted.
+
+        CROWDLAB's own assumption is that any annotator gives the right label with the same
+        probability (P in the paper), else any other.
+
+        Parameters
+        ----------
+        task, label : array_like of int, shape (Q,)
+            Codes, as of the labels fitted.
+        annotator : array_like of int, shape (Q,)
+            Codes; all are the same to it.
+
+        Returns
+        -------
+        ndarray of float64, shape (Q,)
+            Log-probability of each label, higher is better; NaN for tasks of which nothing
+            is known.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            `fit` was not called.
+        """
+        check_is_fitted(self, "consensus_label_")
+        block, weights = self._fitted.block, self._fitted.weights
+        tasks, place = np.unique(np.asarray(task, dtype=np.int64), return_inverse=True)
+        probs = posterior_of(block, weights, tasks)[place, np.asarray(label, dtype=np.int64)]
+        if_right = np.clip(weights.agreement, MIN_WEIGHT, 1 - MIN_WEIGHT)
+        if_wrong = (1 - if_right) / max(1, block.labels.num_classes - 1)
+        log_likelihood: FloatArray = np.log(probs * if_right + (1 - probs) * if_wrong)
+        return log_likelihood
+
     def _calibrate(self, block: Block) -> Block:
         """Set `temperature_`, and return the block with `pred_probs` scaled to it if asked for."""
         temperatures: FloatArray = np.ones(block.pred_probs.num_models)
         if self.calibrate_probs and len(temperatures):
             temperatures = best_temperatures((block,))
             block = block.scaled(temperatures)
-        self.temperature_ = one_or_each(temperatures, block.pred_probs, without=1.0)
+        self.temperature_ = block.pred_probs.one_or_each(temperatures, without=1.0)
         return block
 
     def _score(self, consensus: IntArray, statistics: Statistics) -> None:
@@ -312,7 +338,7 @@ default "self_confidence"
             model_share(statistics, weights, found.annotators),
             lambda cells: contested_quality(block.labels, found.consensus_quality, cells),
         )
-        self.model_weight_ = one_or_each(weights.model, block.pred_probs, without=0.0)
+        self.model_weight_ = block.pred_probs.one_or_each(weights.model, without=0.0)
         self.annotator_weight_ = weights.annotator
 
     def _scores(self, consensus: IntArray) -> Scores:
@@ -391,13 +417,6 @@ def check_methods(consensus_method: ConsensusMethod, quality_method: QualityMeth
 def weigher(quality_method: QualityMethod) -> Callable[[Statistics], Weights]:
     """Return how weights follow from statistics."""
     return weights if quality_method == "crowdlab" else equal_weights
-
-
-def one_or_each(values: FloatArray, pred_probs: PredProbs, *, without: float) -> float | FloatArray:
-    """Return a value for each model of an ensemble, or that of the only model."""
-    if not pred_probs.num_models:
-        return without
-    return values if pred_probs.is_ensemble else float(values[0])
 
 
 def model_share(statistics: Statistics, weights: Weights, sums: AnnotatorSums) -> float:

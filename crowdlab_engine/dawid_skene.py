@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,6 +24,9 @@ from crowdlab_engine.latent_class import (
     one_per_label,
     pairwise_accuracy,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Confusions:

@@ -9,20 +9,27 @@ predicts better what a further annotator says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Self
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from crowdlab_engine._random import RandomState, random_generator
 from crowdlab_engine._typing import FloatArray, IntArray
 from crowdlab_engine.classifier import NotEnoughLabels, out_of_sample_pred_probs
+from crowdlab_engine.crowdlab import Crowdlab
 from crowdlab_engine.fusion import Fusion
 from crowdlab_engine.labels import MultiannotatorLabels
 from crowdlab_engine.majority import NO_CONSENSUS
+from crowdlab_engine.portfolio import Portfolio, TrainedPortfolio
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,14 +38,29 @@ class Round:
 
     Attributes
     ----------
-    consensus : Fusion
+    consensus : Fusion or Crowdlab
         Fitted.
     pred_probs : ndarray of float64, shape (N, K), or None
         None in the first round, of the annotators alone.
+    trained : TrainedPortfolio or None
+        What was chosen of a portfolio, if there is one.
     """
 
-    consensus: Fusion
+    consensus: Fusion | Crowdlab
     pred_probs: FloatArray | None
+    trained: TrainedPortfolio | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """What all rounds share."""
+
+    features: Any
+    groups: ArrayLike | None
+    ground_truth: ArrayLike | None
+    seed: int
+    previous: str
+    only_previous: bool
 
 
 class IteratedTraining(BaseEstimator):  # type: ignore[misc]
@@ -55,20 +77,29 @@ class IteratedTraining(BaseEstimator):  # type: ignore[misc]
         Most rounds with a classifier.
     held_out : float, default 0.2
         Share of the tasks with two labels or more of which one is held out, in (0, 1].
-    classifier : scikit-learn classifier, optional
-        See `out_of_sample_pred_probs`.
+    classifier : scikit-learn classifier or Portfolio, optional
+        See `out_of_sample_pred_probs`. Of a portfolio, the first round on all labels
+        chooses, and the others train what it chose.
     n_splits : int, default 5
-        Folds of the classifier's cross-validation.
+        Folds of the classifier's cross-validation; a portfolio has its own.
     random_state : int or numpy.random.RandomState, default 0
         Which labels are held out, and how tasks are dealt to folds.
+    consensus : Fusion or Crowdlab, optional
+        How the consensus is found; cloned, never fitted itself. Default: `Fusion()`.
+    seconds : float, default infinity
+        CPU seconds: no training is begun that would pass them, if it takes as long as the
+        one before; the first one always is. Without time to try whether it helps, it is used.
 
     Attributes
     ----------
-    consensus_ : Fusion
+    consensus_ : Fusion or Crowdlab
         The consensus, fitted to all labels.
     pred_probs_ : ndarray of float64, shape (N, K), or None
         The classifier's out-of-sample probabilities that it used; None if no classifier
         helped, or none could be trained.
+    trained_ : TrainedPortfolio or None
+        What was chosen of a portfolio in the last round that helped; None without a
+        portfolio or such a round.
     num_rounds_ : int
         Rounds with a classifier that helped.
     history_ : DataFrame
@@ -86,12 +117,16 @@ class IteratedTraining(BaseEstimator):  # type: ignore[misc]
         classifier: Any | None = None,
         n_splits: int = 5,
         random_state: RandomState = 0,
+        consensus: Fusion | Crowdlab | None = None,
+        seconds: float = np.inf,
     ) -> None:
         self.rounds = rounds
         self.held_out = held_out
         self.classifier = classifier
         self.n_splits = n_splits
         self.random_state = random_state
+        self.consensus = consensus
+        self.seconds = seconds
 
     def fit(
         self,
@@ -99,6 +134,9 @@ class IteratedTraining(BaseEstimator):  # type: ignore[misc]
         features: Any,
         groups: ArrayLike | None = None,
         ground_truth: ArrayLike | None = None,
+        *,
+        previous: str = "",
+        only_previous: bool = False,
     ) -> Self:
         """Find how many rounds help, and run them.
 
@@ -112,6 +150,8 @@ class IteratedTraining(BaseEstimator):  # type: ignore[misc]
             Tasks of equal content have equal values, see `out_of_sample_pred_probs`.
         ground_truth : array_like of int, shape (N,), optional
             Class code of each task that is known for certain, -1 for the others.
+        previous, only_previous
+            See `Portfolio.train`.
 
         Returns
         -------
@@ -136,40 +176,59 @@ class IteratedTraining(BaseEstimator):  # type: ignore[misc]
                 f"labels is a {type(labels).__name__}: build it with "
                 "MultiannotatorLabels.from_long, from_wide or from_codes"
             )
+        began = time.process_time()
         generator = random_generator(self.random_state)
         seed = int(generator.randint(2**31 - 1))
         held = held_out_labels(labels, self.held_out, generator)
-        self.num_rounds_ = self._count_rounds(labels, held, features, groups, ground_truth, seed)
-        current = Round(Fusion().fit(labels, None, ground_truth), None)
-        for _ in range(self.num_rounds_):
-            current = self._next(current, labels, features, groups, ground_truth, seed)
-        self.consensus_, self.pred_probs_ = current.consensus, current.pred_probs
+        task = _Task(features, groups, ground_truth, seed, previous, only_previous)
+        rounds = [Round(self._consensus(labels, None, task), None)]
+        if self.rounds and isinstance(self.classifier, Portfolio):
+            with suppress(NotEnoughLabels):  # the trial below finds so too
+                rounds.append(self._next(rounds[0], labels, task))
+        chosen = rounds[-1].trained
+        if chosen is not None:
+            task = replace(task, previous=chosen.name, only_previous=True)
+        self.num_rounds_ = self._count_rounds(labels, held, task, began, chosen)
+        while len(rounds) <= self.num_rounds_:
+            rounds.append(self._next(rounds[-1], labels, task))
+        last = rounds[self.num_rounds_]
+        self.consensus_, self.pred_probs_, self.trained_ = (
+            last.consensus,
+            last.pred_probs,
+            last.trained,
+        )
         return self
 
     def _count_rounds(
         self,
         labels: MultiannotatorLabels,
         held: IntArray,
-        features: Any,
-        groups: ArrayLike | None,
-        ground_truth: ArrayLike | None,
-        seed: int,
+        task: _Task,
+        began: float,
+        chosen: TrainedPortfolio | None,
     ) -> int:
         """Run rounds without the held-out labels; set the history; return how many helped."""
         kept = without(labels, held)
         asked = labels.task[held], labels.annotator[held], labels.label[held]
-        current = Round(Fusion().fit(kept, None, ground_truth), None)
+        current = Round(self._consensus(kept, None, task), None)
         best = current.consensus.label_log_likelihood(*asked)
         mean = float(best.mean()) if held.size else np.nan
         rows: list[tuple[float, float, float, float, bool]] = [(mean, np.nan, np.nan, np.nan, True)]
         num_helped = 0
+        seconds = 0.0 if chosen is None else float(chosen.candidates["seconds"][chosen.name])
         for number in range(1, self.rounds + 1):
-            if not held.size:
+            # If it helps, all rounds but the first are still to be run on all labels.
+            is_late = time.process_time() - began + number * seconds > self.seconds
+            if is_late and number == 1 and chosen is not None:
+                num_helped = 1
+            if is_late or not held.size:
                 break
+            started = time.process_time()
             try:
-                trial = self._next(current, kept, features, groups, ground_truth, seed)
+                trial = self._next(current, kept, task)
             except NotEnoughLabels:
                 break
+            seconds = time.process_time() - started
             score = trial.consensus.label_log_likelihood(*asked)
             gain = score - best
             error = float(gain.std() / np.sqrt(len(gain)))
@@ -195,28 +254,41 @@ class IteratedTraining(BaseEstimator):  # type: ignore[misc]
         ).rename_axis("round")
         return num_helped
 
-    def _next(
-        self,
-        before: Round,
-        labels: MultiannotatorLabels,
-        features: Any,
-        groups: ArrayLike | None,
-        ground_truth: ArrayLike | None,
-        seed: int,
-    ) -> Round:
+    def _consensus(
+        self, labels: MultiannotatorLabels, pred_probs: FloatArray | None, task: _Task
+    ) -> Fusion | Crowdlab:
+        estimator = Fusion() if self.consensus is None else clone(self.consensus)
+        fitted: Fusion | Crowdlab = estimator.fit(labels, pred_probs, task.ground_truth)
+        return fitted
+
+    def _next(self, before: Round, labels: MultiannotatorLabels, task: _Task) -> Round:
         consensus = before.consensus
         has_label = consensus.num_annotations_ > 0
+        codes = np.where(has_label, consensus.consensus_label_, NO_CONSENSUS)
+        weight = np.nan_to_num(consensus.consensus_quality_score_)
+        if isinstance(self.classifier, Portfolio):
+            trained = self.classifier.train(
+                task.features,
+                labels,
+                codes,
+                sample_weight=weight,
+                groups=task.groups,
+                previous=task.previous,
+                only_previous=task.only_previous,
+            )
+            found = self._consensus(labels, trained.pred_probs, task)
+            return Round(found, trained.pred_probs, trained)
         pred_probs = out_of_sample_pred_probs(
-            features,
-            np.where(has_label, consensus.consensus_label_, NO_CONSENSUS),
+            task.features,
+            codes,
             num_classes=labels.num_classes,
-            sample_weight=np.nan_to_num(consensus.consensus_quality_score_),
-            groups=groups,
+            sample_weight=weight,
+            groups=task.groups,
             n_splits=self.n_splits,
             classifier=self.classifier,
-            random_state=seed,
+            random_state=task.seed,
         )
-        return Round(Fusion().fit(labels, pred_probs, ground_truth), pred_probs)
+        return Round(self._consensus(labels, pred_probs, task), pred_probs)
 
 
 def held_out_labels(

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,9 @@ from crowdlab_engine.ground_truth import UNKNOWN, check_ground_truth
 from crowdlab_engine.labels import MultiannotatorLabels
 from crowdlab_engine.majority import NO_CONSENSUS, majority_vote
 from crowdlab_engine.pred_probs import PredProbs
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ROW_SUM_TOLERANCE = 1e-3
 """How far a row of pred_probs may be from a sum of 1."""

@@ -28,10 +28,13 @@ class MajorityVote:
         Class codes; -1 for tasks without labels.
     drawn : ndarray of int64
         Tasks whose label is a random one among equals, ascending.
+    choices : ndarray of int64
+        Among how many classes each of them was drawn.
     """
 
     label: IntArray
     drawn: IntArray
+    choices: IntArray
 
 
 def majority_vote(
@@ -107,6 +110,14 @@ class VoteTotals:
             self.agreed + other.agreed,
         )
 
+    def __sub__(self, other: VoteTotals) -> VoteTotals:
+        """Totals without a block that they include."""
+        return VoteTotals(
+            self.class_counts - other.class_counts,
+            self.judged - other.judged,
+            self.agreed - other.agreed,
+        )
+
 
 def vote_totals(block: Block) -> VoteTotals:
     """Sum up the votes of a block."""
@@ -152,12 +163,12 @@ def vote(
             tied = tied[~is_settled]
         undecided.append(part.tasks[tied])
     tied = np.sort(np.concatenate(undecided))
-    drawn = tied[:0]
-    if tied.size:
-        totals = vote_totals(block) if totals is None else totals
-        winner[tied], is_drawn = _break_ties(block, tied, totals, ties, generator)
-        drawn = tied[is_drawn]
-    return MajorityVote(label=winner, drawn=drawn)
+    if not tied.size:
+        return MajorityVote(label=winner, drawn=tied, choices=tied)
+    totals = vote_totals(block) if totals is None else totals
+    winner[tied], num_left = _break_ties(block, tied, totals, ties, generator)
+    is_drawn = num_left > 1
+    return MajorityVote(label=winner, drawn=tied[is_drawn], choices=num_left[is_drawn])
 
 
 def _leading(part: Part) -> tuple[BoolArray, BoolArray]:
@@ -186,15 +197,15 @@ def _break_ties(
     totals: VoteTotals,
     ties: Ties,
     generator: np.random.RandomState,
-) -> tuple[IntArray, BoolArray]:
+) -> tuple[IntArray, IntArray]:
     """Apply the rules, one after the other, to the classes of tied tasks.
 
     Returns
     -------
     winner : ndarray of int64, shape (len(tied),)
         Class codes.
-    is_drawn : ndarray of bool, shape (len(tied),)
-        Whether chance decided.
+    num_left : ndarray of int64, shape (len(tied),)
+        Among how many classes chance decided; 1 where the rules did.
     """
     labels = block.labels.take(tied)
     key = labels.task * labels.num_classes + labels.label
@@ -222,7 +233,7 @@ def _break_ties(
     place = np.zeros(len(tied), dtype=np.int64)
     place[is_drawn] = generator.randint(0, num_left[is_drawn])
     left = np.flatnonzero(is_left)
-    return label[left[np.cumsum(num_left) - num_left + place]], is_drawn
+    return label[left[np.cumsum(num_left) - num_left + place]], num_left
 
 
 def _agreement(totals: VoteTotals) -> FloatArray:

@@ -65,6 +65,33 @@ def posterior(labels: MultiannotatorLabels, pred_probs: PredProbs, weights: Weig
     return probs
 
 
+def posterior_of(block: Block, weights: Weights, tasks: IntArray) -> FloatArray:
+    """Return the probability of each class of some tasks.
+
+    Parameters
+    ----------
+    block, weights
+        See `most_probable`.
+    tasks : ndarray of int64, shape (B,)
+        Which tasks, ascending.
+
+    Returns
+    -------
+    ndarray of float64, shape (B, K)
+        As of `posterior`; 1 for the class that is known to be right.
+    """
+    probs = np.empty((len(tasks), block.labels.num_classes))
+    has_label = block.labels.num_annotations[tasks] > 0
+    labelled, unlabelled = tasks[has_label], tasks[~has_label]
+    if labelled.size:
+        probs[has_label] = _of_labelled(block.labels, block.pred_probs, weights, labelled)
+    probs[~has_label] = prediction(block.pred_probs, weights, unlabelled)
+    if block.truth is not None:
+        is_known = block.is_known[tasks]
+        probs[is_known] = np.eye(probs.shape[1])[block.truth[tasks[is_known]]]
+    return probs
+
+
 def prediction(pred_probs: PredProbs, weights: Weights, tasks: IntArray) -> FloatArray | float:
     """Return what the classifiers alone say of some tasks: their weighted mean.
 

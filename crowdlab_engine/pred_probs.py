@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +13,9 @@ from scipy.sparse import issparse
 from crowdlab_engine._typing import AnyArray, FloatArray, IntArray
 from crowdlab_engine.calibration import scale
 from crowdlab_engine.labels import MultiannotatorLabels, shown
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ROUNDING = 1e-6
 """How far outside [0, 1] a probability may be, as float32 softmax leaves it."""
@@ -137,6 +140,10 @@ class PredProbs:
         """Number of classes K."""
         return int(self.models[0].shape[1])
 
+    def one_or_each(self, values: FloatArray, *, without: float) -> float | FloatArray:
+        """Return a value for each model of an ensemble, or that of the only model."""
+        return one_or_each(values, is_ensemble=self.is_ensemble, without=without)
+
     def scaled(self, temperatures: FloatArray) -> PredProbs:
         """Return the same predictions, each model's at a temperature of its own."""
         return replace(self, temperatures=tuple(temperatures.tolist()))
@@ -240,6 +247,13 @@ class PredProbs:
             task = "" if self.task_ids is None else f" (task {shown(self.task_ids, row)})"
             values = np.array2string(rows[place], precision=6, threshold=10)
             raise ValueError(f"{whose} row {row}{task} {what}: {values}; {remedy}")
+
+
+def one_or_each(values: FloatArray, *, is_ensemble: bool, without: float) -> float | FloatArray:
+    """Return a value for each model of an ensemble, that of the only model, or that without."""
+    if not len(values):
+        return without
+    return values if is_ensemble else float(values[0])
 
 
 def _models_of(name: str, pred_probs: Any) -> tuple[tuple[Any, ...], bool]:

@@ -35,12 +35,15 @@ class Outcome:
         Sums over all blocks, given this consensus.
     weights : Weights
         Weights that follow from them.
+    totals : VoteTotals or None
+        Sums over all blocks that tie-breaks ask for; None if there is one block, a tuple.
     """
 
     consensus: tuple[IntArray, ...]
     drawn: tuple[IntArray, ...]
     statistics: Statistics
     weights: Weights
+    totals: VoteTotals | None
 
 
 def find_consensus(
@@ -84,7 +87,7 @@ def find_consensus(
 
         consensus, sums = _round(blocks, improve)
         weights = weigh(sums)
-    return Outcome(tuple(consensus), tuple(one.drawn for one in votes), sums, weights)
+    return Outcome(tuple(consensus), tuple(one.drawn for one in votes), sums, weights, totals)
 
 
 def _totals(blocks: Iterable[Block]) -> VoteTotals:

@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from crowdlab_engine import MultiannotatorLabels, active_learning_scores
+from crowdlab_engine import Crowdlab, MultiannotatorLabels, active_learning_scores
+from crowdlab_engine.active_learning import BlockScorer, fit_consensus
+from crowdlab_engine.block import Block
+from crowdlab_engine.calibration import scale
+from crowdlab_engine.statistics import statistics
 from tests.crowdlab_engine.golden import Golden, cases
 from tests.crowdlab_engine.problems import Problem, problems
 
@@ -117,3 +121,57 @@ def test_scores_are_probabilities_and_inputs_are_left_alone(problem: Problem) ->
         active_learning_scores(problem.labels).labeled,
     ):
         assert ((scores >= 0) & (scores <= 1 + 1e-12)).all()
+
+
+@given(problems)
+@settings(deadline=None, max_examples=60)
+def test_scores_of_blocks_are_those_of_all_tasks(problem: Problem) -> None:
+    labels = problem.labels
+    fitted = fit_consensus(
+        labels, problem.pred_probs, ties="frequent", random_state=0, row_sum_tolerance=np.inf
+    )
+    probs = problem.pred_probs
+    if fitted.calibrate_probs:
+        probs = scale(probs, float(np.atleast_1d(fitted.temperature_)[0]))
+    expected = active_learning_scores(labels, problem.pred_probs, row_sum_tolerance=np.inf).labeled
+    consensus = fitted.consensus_label_
+    scorer = BlockScorer.of(statistics(Block.of(labels, probs), consensus))
+    has_label = np.bincount(labels.annotator, minlength=labels.num_annotators) > 0
+    if not has_label.all():
+        return  # the sums of the service hold only annotators who have labelled
+    parts = []
+    for start in range(0, labels.num_tasks, 3):
+        some = slice(start, start + 3)
+        is_in = (labels.task >= start) & (labels.task < start + 3)
+        block = MultiannotatorLabels.from_codes(
+            labels.task[is_in] - start,
+            labels.annotator[is_in],
+            labels.label[is_in],
+            num_tasks=len(consensus[some]),
+            num_annotators=labels.num_annotators,
+            num_classes=labels.num_classes,
+        )
+        quality = fitted.consensus_quality_score_[some]
+        parts.append(scorer.scores(block, consensus[some], quality, probs[some]))
+    np.testing.assert_allclose(np.concatenate(parts), expected, rtol=0, atol=1e-12)
+
+
+def test_labels_that_are_not_heard_are_asked_for_once_more() -> None:
+    labels = MultiannotatorLabels.from_codes(
+        [0, 0, 1, 1, 2, 2, 3, 3], [0, 1, 0, 2, 0, 1, 1, 2], [0, 0, 1, 0, 1, 1, 0, 1]
+    )
+    fitted = Crowdlab().fit(labels)
+    scorer = BlockScorer.of(statistics(Block.of(labels), fitted.consensus_label_))
+    given_ = (labels, fitted.consensus_label_, fitted.consensus_quality_score_)
+    all_heard = scorer.scores(*given_)
+    without_1 = scorer.scores(*given_, is_heard=np.array([True, False, True]))
+    np.testing.assert_array_equal(without_1[1], all_heard[1])
+    assert (without_1[[0, 2]] < all_heard[[0, 2]]).all()
+
+
+def test_block_scores_refuse_other_models() -> None:
+    scorer = BlockScorer.of(statistics(Block.of(LABELS, PROBS), np.array([0, 0])))
+    with pytest.raises(ValueError, match="the weights are of 1 models and pred_probs of 0"):
+        scorer.scores(LABELS, np.array([0, 0]), np.array([0.9, 0.9]))
+    with pytest.raises(ValueError, match=r"row 0 .* do not sum to 1"):
+        scorer.scores(LABELS, np.array([0, 0]), np.array([0.9, 0.9]), PROBS * 0.5)

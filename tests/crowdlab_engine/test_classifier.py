@@ -250,3 +250,19 @@ def test_nothing_of_the_caller_is_modified() -> None:
         array.setflags(write=False)
     out_of_sample_pred_probs(features, labels, num_classes=3, sample_weight=weight)
     assert (weight == 1).all()
+
+
+def test_groups_may_all_begin_with_the_same_class() -> None:
+    features = np.tile([[0.0], [1.0]], (20, 1))
+    labels = np.tile([0, 1], 20)
+    groups = np.repeat(np.arange(20), 2)
+    probs = out_of_sample_pred_probs(features, labels, num_classes=2, groups=groups)
+    assert (probs.argmax(axis=1) == labels).all()
+
+
+def test_a_class_in_a_single_fold_cannot_be_learnt() -> None:
+    labels = np.array([0] * 6 + [1] * 6)
+    groups = np.array([0, 1, 2, 0, 1, 2, 0, 0, 0, 0, 0, 0])
+    features = np.arange(12.0)[:, None]
+    with pytest.raises(NotEnoughLabels):
+        out_of_sample_pred_probs(features, labels, num_classes=2, groups=groups)

@@ -544,3 +544,35 @@ def test_random_ties_are_told() -> None:
     assert len(fitted.random_ties_) == golden.calls["best_quality"]["random_ties"]
     clear = Golden("g02_k3_sparse")
     assert not len(Crowdlab().fit(clear.labels(), clear.pred_probs).random_ties_)
+
+
+PROBLEM = Problem(0, 30, 6, 3)
+
+
+def test_labels_are_predicted_as_the_method_assumes() -> None:
+    labels, probs = PROBLEM.labels, PROBLEM.pred_probs
+    fitted = Crowdlab(keep_posterior=True).fit(labels, probs)
+    task, label = np.array([3, 0, 3]), np.array([1, 0, 2])
+    found = np.exp(fitted.label_log_likelihood(task, np.zeros(3, dtype=int), label))
+    every = [
+        np.exp(fitted.label_log_likelihood([5], [0], [code])) for code in range(labels.num_classes)
+    ]
+    assert np.sum(every) == pytest.approx(1)
+    right = [np.exp(fitted.label_log_likelihood([5], [0], [0]))]
+    assert (found[0] < found[2]) == (fitted.posterior_[3, 1] < fitted.posterior_[3, 2])
+    assert np.isfinite(right).all()
+
+
+def test_what_is_known_for_certain_predicts_labels() -> None:
+    labels = PROBLEM.labels
+    truth = np.full(labels.num_tasks, -1)
+    truth[4] = 1
+    fitted = Crowdlab().fit(labels, PROBLEM.pred_probs, truth)
+    each = [fitted.label_log_likelihood([4], [0], [code])[0] for code in range(labels.num_classes)]
+    assert np.argmax(each) == 1
+    assert np.ptp(np.delete(each, 1)) < 1e-12
+
+
+def test_nothing_is_predicted_of_a_task_of_which_nothing_is_known() -> None:
+    labels = MultiannotatorLabels.from_codes([0, 0], [0, 1], [1, 1], num_tasks=2)
+    assert np.isnan(Crowdlab().fit(labels).label_log_likelihood([1], [0], [0])).all()

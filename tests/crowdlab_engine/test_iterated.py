@@ -2,12 +2,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
-from crowdlab_engine import MultiannotatorLabels
+from crowdlab_engine import Crowdlab, MultiannotatorLabels, Portfolio, TrainedPortfolio
 from crowdlab_engine.fusion import Fusion
 from crowdlab_engine.iterated import IteratedTraining, held_out_labels, without
+from crowdlab_engine.learners import CANDIDATES
 from tests.crowdlab_engine.crowds import Crowd, one_coins
 
+FEW = Portfolio(
+    candidates=[
+        one for one in CANDIDATES if one.name in {"logistic regression", "nearest neighbours"}
+    ]
+)
 CROWD = Crowd(one_coins([0.65] * 12, 3), num_tasks=600, labels_per_task=3)
 
 
@@ -119,3 +126,59 @@ def test_refuses(parameters: dict[str, Any], error: type[Exception], message: st
 def test_refuses_what_is_not_labels() -> None:
     with pytest.raises(TypeError, match="labels is a list"):
         IteratedTraining().fit([[0, 1]], telling(0.5))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("consensus", [Crowdlab(), Fusion()])
+def test_a_portfolio_with_each_kind_of_consensus(consensus: Crowdlab | Fusion) -> None:
+    training = IteratedTraining(classifier=FEW, consensus=consensus)
+    fitted = training.fit(CROWD.labels, telling(0.3))
+    assert type(fitted.consensus_) is type(consensus)
+    assert fitted.num_rounds_ >= 1
+    assert fitted.trained_ is not None
+    assert fitted.pred_probs_ is fitted.trained_.pred_probs
+    alone = clone(consensus).fit(CROWD.labels)
+    gain = fitted.consensus_.consensus_label_ == CROWD.truth
+    assert gain.mean() > CROWD.accuracy(alone.consensus_label_) + 0.05
+    assert not hasattr(consensus, "consensus_label_")
+    noise = np.random.RandomState(1).normal(size=(600, 5))
+    assert training.fit(CROWD.labels, noise).num_rounds_ == 0
+    assert training.trained_ is None
+
+
+def test_later_rounds_train_what_the_first_chose() -> None:
+    tried: list[list[str]] = []
+
+    class Recorder(Portfolio):
+        def train(self, *arguments: Any, **options: Any) -> TrainedPortfolio:
+            trained = super().train(*arguments, **options)
+            tried.append(trained.candidates.index.tolist())
+            return trained
+
+    recorder = Recorder(candidates=FEW.candidates)
+    fitted = IteratedTraining(classifier=recorder).fit(CROWD.labels, telling(0.5))
+    assert fitted.trained_ is not None
+    assert len(tried) >= 3
+    assert len(tried[0]) == 2
+    assert all(names == [fitted.trained_.name] for names in tried[1:])
+
+
+def test_without_time_to_try_it_a_classifier_is_used_once() -> None:
+    fitted = IteratedTraining(classifier=FEW, seconds=1e-9).fit(CROWD.labels, telling(0.5))
+    assert fitted.num_rounds_ == 1
+    assert len(fitted.history_) == 1
+    assert fitted.trained_ is not None
+    assert len(fitted.trained_.candidates) == 2
+
+
+def test_the_previous_choice_alone() -> None:
+    fitted = IteratedTraining(classifier=FEW).fit(
+        CROWD.labels, telling(0.5), previous="nearest neighbours", only_previous=True
+    )
+    assert fitted.trained_ is not None
+    assert fitted.trained_.name == "nearest neighbours"
+
+
+def test_too_few_labels_for_a_portfolio() -> None:
+    labels = MultiannotatorLabels.from_codes([0, 0, 1, 1], [0, 1, 0, 1], [0, 0, 1, 1])
+    fitted = IteratedTraining(classifier=Portfolio()).fit(labels, np.eye(2))
+    assert (fitted.num_rounds_, fitted.pred_probs_, fitted.trained_) == (0, None, None)

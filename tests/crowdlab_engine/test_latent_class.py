@@ -1,5 +1,5 @@
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,6 +18,9 @@ from crowdlab_engine.latent_class import (
     pairwise_accuracy,
 )
 from tests.crowdlab_engine.crowds import Crowd, one_coins
+
+if TYPE_CHECKING:
+    from typing import Self
 
 LABELS = MultiannotatorLabels.from_codes([0, 0, 1], [0, 1, 0], [0, 1, 1], num_tasks=4)
 
@@ -91,7 +94,7 @@ class Scripted:
     def log_likelihood(self) -> np.ndarray:
         return np.full((4, 2), self.script[self.step] / 4)
 
-    def updated(self, posterior: np.ndarray, weight: np.ndarray) -> Self:
+    def updated(self, posterior: np.ndarray, weight: np.ndarray) -> "Self":
         return type(self)(self.script, self.step + 1)
 
 

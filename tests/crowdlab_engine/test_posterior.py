@@ -7,7 +7,13 @@ from crowdlab_engine import MultiannotatorLabels, majority_vote
 from crowdlab_engine import block as block_module
 from crowdlab_engine.annotators import annotator_sums
 from crowdlab_engine.block import Block
-from crowdlab_engine.posterior import best_quality, most_probable, posterior, scores
+from crowdlab_engine.posterior import (
+    best_quality,
+    most_probable,
+    posterior,
+    posterior_of,
+    scores,
+)
 from crowdlab_engine.statistics import statistics
 from crowdlab_engine.weights import Weights, weights
 from tests.crowdlab_engine.golden import Golden
@@ -110,3 +116,12 @@ def test_a_favourite_that_nobody_chose_can_win() -> None:
     probable = most_probable(Block.of(labels, probs), heavy, np.array([0, 0]))
     # Of two equal favourites neither is the most probable one: the majority label is.
     assert probable.tolist() == [2, 0]
+
+
+@given(problems)
+def test_the_posterior_of_some_tasks_is_that_of_all(problem: Problem) -> None:
+    block = Block.of(problem.labels, problem.pred_probs)
+    fitted = weights(statistics(block, majority_vote(problem.labels, problem.pred_probs)))
+    whole = posterior(block.labels, block.pred_probs, fitted)
+    some = np.arange(0, block.labels.num_tasks, 2)
+    np.testing.assert_array_equal(posterior_of(block, fitted, some), whole[some])
