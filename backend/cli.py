@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from redis.exceptions import RedisError
-from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from backend import __version__
 from backend.errors import CrowdlabError, NothingToComputeError
+from backend.exports.names import ConsensusAs, DataSetName, ExportFormat
 from backend.jobs.queue import JobKind
-from backend.service import Service
+from backend.review import review_commands
 from backend.settings import Settings, example_environment, load_settings
 from backend.store.connection import RedisConnection
+from backend.terminal import (
+    AsJson,
+    ProjectId,
+    ago,
+    err,
+    fail,
+    open_service,
+    out,
+    print_json,
+    shown_progress,
+)
+from backend.upkeep import upkeep
 
 if TYPE_CHECKING:
+    from backend.insights.annotators import Leaderboard
     from backend.jobs.pipeline import RefreshReport
 
 app = typer.Typer(
@@ -41,16 +49,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_PIPED_WIDTH = 160
+app.add_typer(review_commands)
+app.add_typer(upkeep)
+
 _NAME_WIDTH = 28
 _CLASS_WIDTH = 11
-out = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
-err = Console(stderr=True)
-
-ProjectId = Annotated[
-    int, typer.Argument(metavar="PROJECT", min=1, help="Number in the project's address.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def main() -> None:
@@ -58,20 +61,13 @@ def main() -> None:
     try:
         app()
     except CrowdlabError as error:
-        _fail(error)
+        fail(error)
     except RedisError as error:
         reason = str(error).rstrip(". ")
-        _fail(CrowdlabError(f"Redis failed: {reason}.", "Check REDIS_URL and the server's log."))
+        fail(CrowdlabError(f"Redis failed: {reason}.", "Check REDIS_URL and the server's log."))
     except KeyboardInterrupt:
         err.print("Stopped.")
         sys.exit(130)
-
-
-def _fail(error: CrowdlabError) -> NoReturn:
-    err.print(f"[bold red]Error:[/] {escape(error.message)}", highlight=False, soft_wrap=True)
-    if error.hint:
-        err.print(escape(error.hint), highlight=False, soft_wrap=True)
-    sys.exit(1)
 
 
 def _version(wanted: bool) -> None:
@@ -93,67 +89,15 @@ def _common(
     """
 
 
-@contextmanager
-def _service(**overrides: object) -> Iterator[Service]:
-    """Service for one command, with Redis running."""
-    settings = load_settings(**overrides)
-    with RedisConnection(settings) as connection:
-        service = Service(settings, connection.redis)
-        try:
-            yield service
-        finally:
-            service.close()
-
-
-@contextmanager
-def _progress(*, announce: bool = False) -> Iterator[Any]:
-    """Progress bar on the terminal, one line per step.
-
-    Elsewhere, as in a log file, the steps are named one after the other if `announce`.
-    """
-    with ProgressBar(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    ) as bar:
-        steps: dict[str, Any] = {}
-
-        def show(step: str, done: int, total: int | None) -> None:
-            if step not in steps:
-                steps[step] = bar.add_task(step, total=total)
-                if announce and not err.is_terminal:
-                    err.print(f"{step} …", highlight=False)
-            bar.update(steps[step], completed=done, total=total)
-
-        yield show
-
-
-def _log_to_terminal(settings: Settings) -> None:
-    logging.basicConfig(
-        level=settings.log_level,
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        stream=sys.stderr,
-        force=True,
-    )
-    # They say nothing about our work at this level, and a lot.
-    for noisy in ("httpx", "httpcore", "rq.worker", "rq.scheduler"):
-        logging.getLogger(noisy).setLevel(
-            max(logging.WARNING, logging.getLevelName(settings.log_level))
-        )
-
-
 @app.command()
 def start() -> None:
-    """Run everything on this machine: Redis unless REDIS_URL is set, web, two workers."""
+    """Run everything on this machine: Redis unless REDIS_URL is set, web, a worker per kind."""
+    from backend.logs import configure_logging
     from backend.processes import Processes, own_command
     from backend.web.server import check_address
 
     settings = load_settings()
-    _log_to_terminal(settings)
+    configure_logging(settings)
     _stop_on_sigterm()
     check_address(settings.host, settings.port)
     with RedisConnection(settings, own=True) as connection, Processes() as processes:
@@ -164,7 +108,6 @@ def start() -> None:
         processes.start("web", own_command("web"), environment)
         err.print(f"Crowdlab starts on http://{settings.host}:{settings.port} (Ctrl-C stops it).")
         _tell_label_studio(settings)
-        _warn_if_open(settings)
         processes.watch(keep_up=connection.keep_running)
         err.print("Stopping.")
 
@@ -179,15 +122,6 @@ def _tell_label_studio(settings: Settings) -> None:
     err.print(text.rstrip(), highlight=False, soft_wrap=True)
 
 
-def _warn_if_open(settings: Settings) -> None:
-    if settings.host not in {"127.0.0.1", "localhost", "::1"} and not settings.protects_requests:
-        err.print(
-            "[bold yellow]Warning:[/] the service is reachable from other machines without "
-            "credentials. Set WEBHOOK_SECRET and BASIC_AUTH_USER / BASIC_AUTH_PASS.",
-            highlight=False,
-        )
-
-
 def _stop_on_sigterm() -> None:
     """Let SIGTERM end this process as Ctrl-C does, so that what it started is stopped."""
 
@@ -200,31 +134,34 @@ def _stop_on_sigterm() -> None:
 @app.command()
 def web() -> None:
     """Run the web application alone (gunicorn)."""
+    from backend.logs import configure_logging
     from backend.web.server import run_web
 
-    with _service() as service:
-        _log_to_terminal(service.settings)
-        _warn_if_open(service.settings)
+    with open_service() as service:
+        configure_logging(service.settings)
         run_web(service)
 
 
 @app.command()
 def worker(
     only: Annotated[
-        JobKind | None, typer.Option(help="Take only jobs of this kind; both by default.")
+        JobKind | None, typer.Option(help="Take only jobs of this kind; all by default.")
     ] = None,
     burst: Annotated[bool, typer.Option("--burst", help="End when no job waits.")] = False,
 ) -> None:
     """Run one worker alone; start as many as you like.
 
     Jobs of the kind `events` are short: they follow annotations as they are saved. Those of
-    the kind `refresh` sync, train and publish. At least one worker should take only events,
-    so that none of them waits.
+    the kind `write` bring changed predictions into Label Studio, and those of the kind
+    `refresh` sync, train and publish. At least one worker should take only events, so that
+    none of them waits.
     """
-    from backend.jobs.worker import run_worker
+    from backend.jobs.worker import run_worker, stand_back
+    from backend.logs import configure_logging
 
-    with _service() as service:
-        _log_to_terminal(service.settings)
+    with open_service() as service:
+        configure_logging(service.settings)
+        stand_back(only)
         run_worker(service, only=only, burst=burst)
 
 
@@ -244,7 +181,7 @@ def connect(
     from backend.jobs import pipeline
     from backend.label_studio.project_setup import check_project, set_up_tab
 
-    with _service(backend_url=url) as service, _progress() as progress:
+    with open_service(backend_url=url) as service, shown_progress() as progress:
         client = service.label_studio
         info, config = check_project(client, project)
         progress("Connecting", 0, None)
@@ -260,7 +197,7 @@ def connect(
                 # An empty project is connected all the same: consensus comes with its labels.
                 steps.append(str(nothing))
     if json_output:
-        _print_json({"project": project, "title": info["title"], "steps": steps, "link": link})
+        print_json({"project": project, "title": info["title"], "steps": steps, "link": link})
         return
     out.print(f"[bold]{escape(info['title'])}[/] (project {project})", highlight=False)
     for question in config.questions:
@@ -286,11 +223,11 @@ def disconnect(
     """
     from backend.connect import disconnect_project
 
-    with _service(backend_url=url) as service, _progress() as progress:
+    with open_service(backend_url=url) as service, shown_progress() as progress:
         progress("Disconnecting", 0, None)
         steps = disconnect_project(service, project)
     if json_output:
-        _print_json({"project": project, "steps": steps})
+        print_json({"project": project, "steps": steps})
         return
     for step in steps:
         out.print(escape(step), highlight=False, soft_wrap=True)
@@ -298,22 +235,50 @@ def disconnect(
 
 @app.command()
 def sync(
-    project: ProjectId,
+    project: Annotated[
+        int | None,
+        typer.Argument(
+            metavar="[PROJECT]", min=1, help="Number in the project's address; all without it."
+        ),
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="Pull everything anew.")] = False,
     json_output: AsJson = False,
 ) -> None:
-    """Pull a project's changes from Label Studio, recompute, and write back."""
+    """Pull a project's changes from Label Studio, recompute, and write back.
+
+    Without a number, all projects are. With --full, or if the service knows none, that is also
+    those of Label Studio that are connected with it, as after Redis has lost its data.
+    """
+    from backend.connect import connected_projects
     from backend.jobs import pipeline
 
-    with _service() as service, _progress() as progress:
-        report = pipeline.refresh(service, project, full_sync=full, progress=progress)
+    with open_service() as service, shown_progress() as progress:
+        chosen = [project] if project else service.projects()
+        if project is None and (full or not chosen):
+            chosen = sorted({*chosen, *connected_projects(service)})
+        reports: list[dict[str, Any]] = []
+        for number in chosen:
+            service.store(number).connect()
+            try:
+                report = pipeline.refresh(service, number, full_sync=full, progress=progress)
+            except NothingToComputeError as nothing:
+                if project:
+                    raise
+                reports.append({"project": number, "steps": [str(nothing)]})
+                continue
+            plain = asdict(report)
+            plain["sync"]["tasks"] = len(report.sync.tasks)
+            reports.append({"project": number, **plain, "steps": _steps_of(report)})
     if json_output:
-        plain = asdict(report)
-        plain["sync"]["tasks"] = len(report.sync.tasks)
-        _print_json({"project": project, **plain})
+        print_json(reports[0] if project else reports)
         return
-    for step in _steps_of(report):
-        out.print(escape(step), highlight=False)
+    if not reports:
+        out.print("No project is connected yet. Run `crowdlab connect PROJECT`.")
+    for one in reports:
+        if not project:
+            out.print(f"[bold]project {one['project']}[/]", highlight=False)
+        for step in one["steps"]:
+            out.print(escape(step), highlight=False)
 
 
 def _steps_of(report: RefreshReport) -> list[str]:
@@ -329,10 +294,10 @@ def recompute(project: ProjectId, json_output: AsJson = False) -> None:
     """Recompute a project's consensus and qualities, and write back."""
     from backend.jobs import pipeline
 
-    with _service() as service, _progress() as progress:
+    with open_service() as service, shown_progress() as progress:
         computed, written = pipeline.recompute(service, project, progress=progress)
     if json_output:
-        _print_json(
+        print_json(
             {"project": project, "recompute": asdict(computed), "write_back": asdict(written)}
         )
         return
@@ -345,15 +310,18 @@ def status(json_output: AsJson = False) -> None:
     """Show every project that the service looks after."""
     from backend.overview import project_overviews
 
-    with _service() as service:
+    with open_service() as service:
         rows = [asdict(one) for one in project_overviews(service)]
         running: dict[str, Any] = {
+            "banner": service.breaker.state().banner,
             "workers": {kind.value: service.queue.num_workers(kind) for kind in JobKind},
             "waiting_jobs": service.queue.num_waiting(),
         }
     if json_output:
-        _print_json({**running, "projects": rows})
+        print_json({**running, "projects": rows})
         return
+    if running["banner"]:
+        out.print(f"[bold yellow]{escape(running['banner'])}[/]", highlight=False, soft_wrap=True)
     if not rows:
         out.print("No project is connected yet. Run `crowdlab connect PROJECT`.")
         return
@@ -374,11 +342,38 @@ def _project_lines(row: dict[str, Any]) -> Iterator[str]:
     quality = "–" if row["mean_quality"] is None else f"{row['mean_quality']:.3f}"
     truth = _share(row["ground_truth_accuracy"])
     yield f"  mean quality {quality}, right on ground truth {truth}"
-    yield f"  model version {row['model_version'] or '–'}, synced {_ago(row['synced_at'])}"
+    yield f"  model version {row['model_version'] or '–'}, synced {ago(row['synced_at'])}"
+    for name, reason in row["unsupported"].items():
+        yield f"  [yellow]no consensus for {escape(name)}:[/] {escape(reason)}"
+    if row["is_gone"]:
+        yield (
+            "  [yellow]deleted in Label Studio:[/] "
+            f"`crowdlab disconnect {row['project']}` forgets it"
+        )
+    if row["is_pinned"]:
+        yield (
+            "  [yellow]rolled back:[/] predictions stay as they are until "
+            f"`crowdlab rollback {row['project']} --undo`"
+        )
+    if row["progress"]:
+        yield f"  at work: {escape(row['progress'])}"
     if row["num_waiting_events"]:
-        yield f"  [yellow]events waiting:[/] {row['num_waiting_events']:,}"
+        yield (
+            f"  [yellow]events waiting:[/] {row['num_waiting_events']:,}, "
+            f"the oldest for {row['event_lag']:.1f} s"
+        )
+    if row["num_unsent"]:
+        yield (
+            f"  [yellow]predictions waiting for Label Studio:[/] {row['num_unsent']:,}, "
+            f"the oldest for {row['prediction_lag']:.1f} s"
+        )
     if row["num_dead_letters"]:
-        yield f"  [yellow]events that could not be applied:[/] {row['num_dead_letters']:,}"
+        yield (
+            f"  [yellow]events that could not be applied:[/] {row['num_dead_letters']:,}; "
+            f"see `crowdlab dead-letters {row['project']}`"
+        )
+    for sentence in row["unread_files"]:
+        yield f"  [yellow]files:[/] {escape(sentence)}"
     if row["last_error"]:
         yield f"  [red]last error:[/] {escape(row['last_error'])}"
 
@@ -386,25 +381,24 @@ def _project_lines(row: dict[str, Any]) -> Iterator[str]:
 @app.command()
 def leaderboard(project: ProjectId, json_output: AsJson = False) -> None:
     """Show a project's annotators, the best first, the worst last."""
-    from backend.overview import leaderboards
+    from backend.insights.annotators import leaderboards
 
-    with _service() as service:
-        boards = leaderboards(service, project)
+    with open_service() as service:
+        boards = leaderboards(service.store(project), show_names=service.settings.show_names)
     if json_output:
-        _print_json({"project": project, "questions": boards})
+        print_json({"project": project, "questions": [asdict(one) for one in boards]})
         return
     for board in boards:
         out.print(_leaderboard_table(board))
     out.print("Agrees: with the consensus. Truth: agrees with ground truth.", highlight=False)
-    if not all(row["enough_data"] for board in boards for row in board["annotators"]):
+    if not all(one.enough_data for board in boards for one in board.annotators):
         out.print("No quality: too little data to tell.", highlight=False)
 
 
-def _leaderboard_table(board: dict[str, Any]) -> Table:
+def _leaderboard_table(board: Leaderboard) -> Table:
     """Annotators of one question; fits 80 columns unless names are very long."""
-    rows = board["annotators"]
     table = Table(
-        title=f"Question {escape(board['question'])}",
+        title=f"Question {escape(board.question)}",
         title_justify="left",
         header_style="bold",
         box=None,
@@ -412,25 +406,64 @@ def _leaderboard_table(board: dict[str, Any]) -> Table:
         padding=(0, 1, 0, 0),
     )
     table.add_column("#", justify="right", no_wrap=True)
-    longest = max((len(row["name"]) for row in rows), default=0)
+    longest = max((len(one.name) for one in board.annotators), default=0)
     table.add_column("Annotator", overflow="fold", min_width=min(longest, _NAME_WIDTH))
     for heading in ("Quality", "Agrees", "Truth"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("Worst class", overflow="fold", max_width=_CLASS_WIDTH)
     for heading in ("Labels", "Skips"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for place, row in enumerate(rows, start=1):
+    for place, one in enumerate(board.annotators, start=1):
         table.add_row(
             str(place),
-            escape(row["name"]),
-            f"{row['quality']:.3f}" if row["enough_data"] else "–",
-            _share(row["agreement_with_consensus"]),
-            _share(row["agreement_with_ground_truth"]),
-            escape(row["worst_class"]),
-            f"{row['num_labels']:,}",
-            f"{row['num_skipped']:,}",
+            escape(one.name),
+            f"{one.quality:.3f}" if one.enough_data else "–",
+            _share(one.agreement_with_consensus),
+            _share(one.agreement_with_ground_truth),
+            escape(one.worst_class),
+            f"{one.num_labels:,}",
+            f"{one.num_skipped:,}",
         )
     return table
+
+
+@app.command()
+def export(
+    project: ProjectId,
+    what: Annotated[
+        DataSetName,
+        typer.Option(help="Each task, every label, annotators, or a report."),
+    ] = DataSetName.CONSENSUS,
+    export_format: Annotated[
+        ExportFormat,
+        typer.Option(
+            "--format", help="label-studio: tasks with their consensus, to import; html: report."
+        ),
+    ] = ExportFormat.CSV,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write; named after project and data by default.")
+    ] = None,
+    consensus_as: Annotated[
+        ConsensusAs, typer.Option("--as", help="For label-studio: what the consensus becomes.")
+    ] = ConsensusAs.PREDICTION,
+    json_output: AsJson = False,
+) -> None:
+    """Write a project's consensus, labels, leaderboard or a report into a file.
+
+    The report is one page of HTML to send around: --what report --format html.
+
+    In CSV, texts that a spreadsheet would run as a formula get an apostrophe before them.
+    """
+    from backend.exports.export import open_export, write_export
+
+    with open_service() as service:
+        found = open_export(service, project, what, export_format, consensus_as)
+        file = output or Path(found.file_name)
+        size = write_export(found.chunks, file)
+    if json_output:
+        print_json({"project": project, "file": str(file), "bytes": size})
+        return
+    out.print(f"{escape(str(file))}: {size:,} bytes.", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -438,14 +471,16 @@ def doctor(json_output: AsJson = False) -> None:
     """Check the whole chain and say how to mend each fault."""
     from backend.doctor import examine
 
-    with _progress() as progress:
+    with shown_progress() as progress:
         progress("Checking", 0, None)
         findings = examine(load_settings())
     if json_output:
-        _print_json([asdict(one) for one in findings])
+        print_json([asdict(one) for one in findings])
     else:
         for one in findings:
-            mark = "[green]ok[/]   " if one.is_ok else "[bold red]fault[/]"
+            mark = "[bold red]fault[/]"
+            if one.is_ok:
+                mark = "[yellow]warn[/] " if one.remedy else "[green]ok[/]   "
             out.print(
                 f"{mark} {escape(one.subject)}: {escape(one.message)}",
                 highlight=False,
@@ -455,6 +490,22 @@ def doctor(json_output: AsJson = False) -> None:
                 out.print(f"      {escape(one.remedy)}", highlight=False, soft_wrap=True)
     if not all(one.is_ok for one in findings):
         raise typer.Exit(1)
+
+
+@app.command()
+def health(
+    is_worker: Annotated[
+        bool, typer.Option("--worker", help="Ask for a worker instead of the web application.")
+    ] = False,
+) -> None:
+    """Say by exit code 0 that what runs on this machine is well; for containers."""
+    from backend.health import check_web, check_worker
+
+    if not is_worker:
+        check_web(load_settings())
+        return
+    with open_service() as service:
+        check_worker(service)
 
 
 @app.command()
@@ -494,7 +545,7 @@ def demo(
         format="%(message)s",
         handlers=[RichHandler(console=err, show_path=False, show_time=False)],
     )
-    with _progress(announce=True) as progress:
+    with shown_progress(announce=True) as progress:
         folder = data_dir or settings.data_dir / "demo"
         run_demo(
             folder=folder,
@@ -503,23 +554,9 @@ def demo(
             fresh=fresh,
             wait=wait,
             progress=progress,
-            report=_print_json if json_output else None,
+            report=print_json if json_output else None,
         )
-
-
-def _print_json(plain: object) -> None:
-    typer.echo(json.dumps(plain, indent=2, ensure_ascii=False))
 
 
 def _share(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
-
-
-def _ago(moment: float) -> str:
-    if not moment:
-        return "never"
-    seconds = int(time.time() - moment)
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length} {unit} ago"
-    return f"{seconds} s ago"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from backend.errors import ProjectNotFoundError
-from backend.label_studio.project_setup import connect_backend, disconnect_backend
+from backend.label_studio.project_setup import connect_backend, disconnect_backend, same_address
 from backend.service import Service
 from backend.store.project import ProjectStore
 
@@ -25,6 +25,7 @@ def connect_project(service: Service, project_id: int) -> str:
         What was done, in words.
     """
     store = service.store(project_id)
+    store.connect()
     with store.lock(), no_refresh(store):
         return connect_backend(service.label_studio, project_id, service.settings)
 
@@ -59,6 +60,7 @@ def disconnect_project(service: Service, project_id: int) -> list[str]:
         Neither Label Studio nor the store has the project.
     """
     store = service.store(project_id)
+    store.connect()
     is_known = project_id in service.projects()
     client = service.label_studio
     done = []
@@ -72,14 +74,27 @@ def disconnect_project(service: Service, project_id: int) -> list[str]:
         else:
             done += disconnect_backend(client, project_id, service.settings.public_url)
             done.append("left the predictions in Label Studio")
+        store.disconnect()
     _drop_jobs(service, project_id)
     store.forget()
+    service.metrics.forget(project_id)
     done.append("forgot the project" if is_known else "the service did not know the project")
     return done
 
 
+def connected_projects(service: Service) -> list[int]:
+    """Projects of Label Studio that have this service as an ML backend, ascending."""
+    client = service.label_studio
+    url = service.settings.public_url
+    return [
+        project
+        for project in client.project_ids()
+        if any(same_address(one["url"], url) for one in client.ml_backends(project))
+    ]
+
+
 def _drop_jobs(service: Service, project_id: int) -> None:
-    """Remove the project's waiting jobs, which would make it known again."""
+    """Remove the project's waiting jobs."""
     for queue in service.queue.queues():
         waiting = [*queue.get_job_ids(), *queue.scheduled_job_registry.get_job_ids()]
         for job in filter(None, map(queue.fetch_job, waiting)):

@@ -32,9 +32,21 @@ class SettingsError(CrowdlabError):
 
 
 class BadRequestError(CrowdlabError):
-    """A request body that the ML-backend contract does not allow."""
+    """A request with a body or a parameter that is not allowed."""
 
     http_status = 400
+
+
+class BodyTooLargeError(BadRequestError):
+    """A request body over the limit."""
+
+    http_status = 413
+
+
+class EncodedBodyError(BadRequestError):
+    """A compressed request body."""
+
+    http_status = 415
 
 
 class LabelStudioError(CrowdlabError):
@@ -45,6 +57,16 @@ class LabelStudioError(CrowdlabError):
 
 class LabelStudioUnreachableError(LabelStudioError):
     """Nothing that speaks Label Studio's API answers at the address."""
+
+
+class LabelStudioBusyError(LabelStudioUnreachableError):
+    """Label Studio is too slow for a request, fails inside, or asks to be left alone."""
+
+
+class LabelStudioSparedError(LabelStudioUnreachableError):
+    """Label Studio failed so often that nothing is asked of it for a while."""
+
+    http_status = 503
 
 
 class AuthenticationError(LabelStudioError):
@@ -65,6 +87,48 @@ class RequestRefusedError(LabelStudioError):
     """Label Studio found a request wrong, as where a task was deleted meanwhile."""
 
 
+class UnknownVersionError(CrowdlabError):
+    """A model version of which it is not known what it said."""
+
+    http_status = 404
+
+
+class UnknownProjectError(CrowdlabError):
+    """A project that the service does not look after."""
+
+    http_status = 404
+
+
+class UnknownQuestionError(CrowdlabError):
+    """A question, or a class of one, that the project does not have."""
+
+    http_status = 404
+
+
+class UnknownTaskError(CrowdlabError):
+    """A task that is not in the project, as far as the service knows."""
+
+    http_status = 404
+
+
+class UnknownAnnotatorError(CrowdlabError):
+    """Somebody who has given no label that counts."""
+
+    http_status = 404
+
+
+class ReviewPolicyError(CrowdlabError):
+    """A policy for re-annotation that cannot be followed."""
+
+    http_status = 400
+
+
+class NotAcceptedError(CrowdlabError):
+    """A consensus that cannot become ground truth, or is none."""
+
+    http_status = 409
+
+
 class UnsupportedProjectError(CrowdlabError):
     """The labeling config holds no control tag for which there is a consensus."""
 
@@ -81,6 +145,28 @@ class StoreError(CrowdlabError):
     """Redis cannot be reached, started or used."""
 
     http_status = 503
+
+
+class StateFileError(CrowdlabError):
+    """A file of saved state cannot be written or read."""
+
+    http_status = 400
+
+
+class ExportFileError(CrowdlabError):
+    """A file to export into cannot be written."""
+
+    http_status = 400
+
+
+LOCK_LOST = (
+    "This process was stopped for so long that another one has taken its place; what it was about "
+    "to do is left to that one."
+)
+
+
+class LockLostError(StoreError):
+    """Another process took the place of this one, which had been stopped for long."""
 
 
 class ProjectBusyError(CrowdlabError):

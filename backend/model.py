@@ -10,9 +10,10 @@ from typing import Any
 from label_studio_ml.model import LabelStudioMLBase
 
 from backend.errors import BadRequestError
-from backend.jobs.write_back import expected_predictions, result_of
+from backend.jobs.answer_regions import AnswerRegions
+from backend.jobs.write_back import expected_predictions
 from backend.label_studio.controls import parse_config
-from backend.label_studio.events import Effect, read_event
+from backend.label_studio.events import Effect, is_id, read_event
 from backend.service import Service
 from backend.settings import load_settings
 from backend.store.connection import RedisConnection
@@ -52,7 +53,7 @@ class CrowdlabModel(LabelStudioMLBase):  # type: ignore[misc]
     ) -> None:
         # The base classes of both generations fetch, parse or cache things here that
         # nothing below needs, each with arguments of its own.
-        self.project_id = str(project_id or "")
+        self.project_id = str(project_id) if isinstance(project_id, str | int | float) else ""
         self.label_config = label_config
         self.service = service or _default_service()
 
@@ -109,9 +110,10 @@ class CrowdlabModel(LabelStudioMLBase):  # type: ignore[misc]
                 and one.to_name == asked[one.name].to_name
                 and set(one.classes) <= set(asked[one.name].classes)
             }
-        ids = [one.get("id") if _is_id(one.get("id")) else None for one in tasks]
+        ids = [one.get("id") if is_id(one.get("id")) else None for one in tasks]
         known = [one for one in ids if one is not None]
         rows = expected_predictions(store.consensus(len(questions)).read(known))
+        regions = AnswerRegions(store, info, rows)
         place = {int(task): position for position, task in enumerate(rows["task"])}
         version = self.model_version
         predictions: list[JSON | list[Any]] = []
@@ -121,7 +123,7 @@ class CrowdlabModel(LabelStudioMLBase):  # type: ignore[misc]
             if position is not None:
                 result = [
                     region
-                    for region in result_of(questions, rows["label"][position])
+                    for region in regions.of(position)
                     if any(one.name == region["from_name"] for one in fitting)
                 ]
             if not result or position is None:
@@ -168,25 +170,23 @@ def accept_event(service: Service, body: object) -> str:
     """
     event = read_event(body)
     if event.effect is Effect.NOTHING:
-        log.info("project %s: ignored event %s", event.project, event.action)
+        log.info("project %s: ignored event %r", event.project, event.action)
     else:
-        service.store(event.project).add_event(event.to_json())
-        service.queue.apply_events(event.project)
+        service.queue.take_event(event.project, event.to_json())
     return event.effect.value
 
 
 def read_project_id(value: object) -> int:
     """Number of a project reference such as `4.1795505267`; 0 if there is none."""
-    number = str(value or "").partition(".")[0]
+    if not isinstance(value, str | int | float):
+        return 0
+    number = str(value).partition(".")[0]
     return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else 0
-
-
-def _is_id(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 @cache
 def _default_service() -> Service:
     """Service that the environment describes, for servers that are not ours."""
     settings = load_settings()
-    return Service(settings, RedisConnection(settings).redis)
+    connection = RedisConnection(settings)
+    return Service(settings, connection.redis, connection.data)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
-from backend.errors import NothingToComputeError
 from backend.service import Service
 
 JSON = dict[str, Any]
@@ -34,19 +34,37 @@ class ProjectOverview:
     num_waiting_events: int
     num_dead_letters: int
     """Events that could not be applied."""
+    event_lag: float
+    """Seconds that the oldest event waits to be applied."""
+    num_unsent: int
+    """Predictions that have to follow their consensus into Label Studio."""
+    prediction_lag: float
+    """Seconds that the oldest of them waits."""
+    progress: str
+    """How far the work on the project is; empty if nobody works on it."""
+    is_pinned: bool
+    """A rollback keeps the predictions as they are."""
+    is_gone: bool
+    """Label Studio has the project no more."""
     last_error: str
+    unsupported: dict[str, str]
+    """Control tags without a consensus: name of the tag to the reason."""
+    unread_files: tuple[str, ...] = ()
+    """What is to be said of images and sounds that could not be read, or not yet."""
 
 
 def project_overviews(service: Service) -> list[ProjectOverview]:
     """Every project that the service looks after, by number."""
-    return [_overview_of(service, project_id) for project_id in service.projects()]
+    return [project_overview(service, project_id) for project_id in service.projects()]
 
 
-def _overview_of(service: Service, project_id: int) -> ProjectOverview:
+def project_overview(service: Service, project_id: int) -> ProjectOverview:
+    """One project that the service looks after."""
     store = service.store(project_id)
     info = store.read_info()
     summary = store.read_summary()
     publication = store.read_publication()
+    media = store.read_media()
     questions = summary.questions if summary else ()
     qualities = [one.mean_quality for one in questions if one.mean_quality is not None]
     checked = [
@@ -64,60 +82,26 @@ def _overview_of(service: Service, project_id: int) -> ProjectOverview:
         ground_truth_accuracy=checked[0] if checked else None,
         model_version=publication.model_version if publication else "",
         synced_at=info.synced_at if info else 0.0,
-        num_waiting_events=store.num_events(),
-        num_dead_letters=store.num_dead_letters(),
+        num_waiting_events=len(store.inbox),
+        num_dead_letters=store.inbox.num_dead_letters(),
+        event_lag=_seconds_since(store.inbox.oldest()),
+        num_unsent=store.num_unsent(),
+        prediction_lag=_seconds_since(store.oldest_unsent()),
+        progress=_in_words(store.read_progress()),
+        is_pinned=publication is not None and publication.is_pinned,
+        is_gone=info is not None and info.is_gone,
         last_error=store.last_error(),
+        unsupported=info.unsupported if info else {},
+        unread_files=tuple(media.sentences()) if media else (),
     )
 
 
-def leaderboards(service: Service, project_id: int) -> list[JSON]:
-    """Annotators of each question of a project, the best first, with their names.
-
-    Raises
-    ------
-    NothingToComputeError
-        Nothing was computed for the project yet.
-    """
-    store = service.store(project_id)
-    summary = store.read_summary()
-    if summary is None:
-        raise NothingToComputeError(
-            f"Nothing was computed for project {project_id} yet.",
-            f"Run `crowdlab connect {project_id}`; the project needs tasks with labels.",
-        )
-    names = store.annotator_names()
-    return [
-        {
-            "question": one.name,
-            "classifier": one.classifier,
-            "model_weight": one.model_weight,
-            "annotators": [
-                {"name": names.get(row["annotator"], f"user {row['annotator']}"), **row}
-                for row in one.annotators
-            ],
-        }
-        for one in summary.questions
-    ]
+def _seconds_since(moment: float | None) -> float:
+    return 0.0 if moment is None else max(0.0, time.time() - moment)
 
 
-def most_doubtful(service: Service, project_id: int, limit: int) -> list[JSON]:
-    """Tasks with the lowest consensus quality of the first question, the lowest first."""
-    store = service.store(project_id)
-    info = store.read_info()
-    if info is None:
-        return []
-    rows = store.consensus(len(info.questions)).read()
-    question = info.questions[0]
-    quality = rows["quality"][:, 0]
-    order = quality.argsort(kind="stable")[:limit]
-    return [
-        {
-            "task": int(rows["task"][place]),
-            "consensus": question.classes[int(rows["label"][place, 0])],
-            "quality": float(quality[place]),
-            "agreement": float(rows["agreement"][place, 0]),
-            "num_annotations": int(rows["num_annotations"][place, 0]),
-        }
-        for place in order
-        if rows["label"][place, 0] >= 0
-    ]
+def _in_words(progress: JSON | None) -> str:
+    if progress is None:
+        return ""
+    done, total = progress["done"], progress["total"]
+    return f"{progress['step']}, {done:,} of {total:,}" if total else str(progress["step"])

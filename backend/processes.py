@@ -81,7 +81,9 @@ class Processes:
             if status is None:
                 continue
             lived = time.monotonic() - program.started_at
-            program.quick_deaths = program.quick_deaths + 1 if lived < _LONG_ENOUGH_SECONDS else 0
+            # One that was killed, as for want of memory, is no proof that it cannot run.
+            is_failure = lived < _LONG_ENOUGH_SECONDS and status >= 0
+            program.quick_deaths = program.quick_deaths + 1 if is_failure else 0
             if program.quick_deaths >= _MAX_QUICK_DEATHS:
                 place = f"Its output is in {program.output}." if program.output else ""
                 raise ProcessFailedError(

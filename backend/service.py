@@ -6,9 +6,14 @@ from functools import cached_property
 
 from redis import Redis
 
+from backend.features.fetch import ContentFetcher
 from backend.jobs.queue import JobQueue
+from backend.label_studio.breaker import Breaker
 from backend.label_studio.client import LabelStudioClient
+from backend.label_studio.pace import Pace
+from backend.metrics import Metrics
 from backend.settings import Settings
+from backend.store.cluster import DataRedis
 from backend.store.project import ProjectStore, known_projects
 
 
@@ -20,12 +25,15 @@ class Service:
     settings
         Settings of the service.
     redis
-        Connection that returns bytes.
+        Connection that returns bytes, to the server of the queue.
+    data
+        Connection that returns bytes, to what holds the projects' data; None if that is `redis`.
     """
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: Redis, data: DataRedis | None = None) -> None:
         self.settings = settings
         self.redis = redis
+        self.data = redis if data is None else data
 
     @cached_property
     def label_studio(self) -> LabelStudioClient:
@@ -40,7 +48,31 @@ class Service:
             self.settings.label_studio_url,
             self.settings.label_studio_api_key.get_secret_value(),
             timeout=self.settings.label_studio_timeout,
+            ca_file=self.settings.ca_file,
+            breaker=self.breaker,
+            pace=Pace(self.redis, self.settings.label_studio_writes_per_second),
         )
+
+    def content_fetcher(self) -> ContentFetcher:
+        """Make what reads the images and sounds of tasks.
+
+        Raises
+        ------
+        SettingsError, AuthenticationError
+            There is no usable token.
+        """
+        return ContentFetcher(
+            self.settings.label_studio_url,
+            self.label_studio.authorization,
+            self.settings.fetch_limits,
+            self.settings.label_studio_public_url,
+            ca_file=self.settings.ca_file,
+        )
+
+    @cached_property
+    def breaker(self) -> Breaker:
+        """Whether Label Studio is being spared after failures."""
+        return Breaker(self.redis)
 
     def close(self) -> None:
         """Close the connection to Label Studio, if there is one."""
@@ -53,14 +85,19 @@ class Service:
         return bool(self.settings.label_studio_api_key.get_secret_value())
 
     @cached_property
+    def metrics(self) -> Metrics:
+        """Records what happens, for /metrics."""
+        return Metrics(self.redis)
+
+    @cached_property
     def queue(self) -> JobQueue:
         """Queue of the jobs."""
-        return JobQueue(self.redis)
+        return JobQueue(self.redis, self.data)
 
     def store(self, project_id: int) -> ProjectStore:
         """One project's part of the store."""
-        return ProjectStore(self.redis, project_id)
+        return ProjectStore(self.data, project_id)
 
     def projects(self) -> list[int]:
         """Ids of all projects that the service looks after, ascending."""
-        return known_projects(self.redis)
+        return known_projects(self.data)

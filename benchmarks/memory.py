@@ -35,15 +35,15 @@ from crowdlab_engine import BlockwiseCrowdlab, Crowdlab, MultiannotatorLabels, p
 Found = tuple[float, float, str]
 """CPU seconds, peak memory in GB, and what was found."""
 
-_ANNOTATORS, _CLASSES, _LABELS = 5_000, 10, 5
+ANNOTATORS, CLASSES, LABELS = 5_000, 10, 5
 
 
-def write(folder: Path, num_tasks: int) -> None:
-    """Write a crowd of any size, a million tasks at a time."""
+def write(folder: Path, num_tasks: int, *, tasks_per_group: int | None = None) -> None:
+    """Write a crowd of any size, a million tasks at a time, in row groups of so many tasks."""
     at_once = min(num_tasks, 1_000_000)
     labels = probs = None
     for start in range(0, num_tasks, at_once):
-        size = Size(at_once, _ANNOTATORS, _CLASSES, (_LABELS, _LABELS))
+        size = Size(at_once, ANNOTATORS, CLASSES, (LABELS, LABELS))
         crowd = draw(size, seed=start)
         table = pa.table(
             {
@@ -56,8 +56,8 @@ def write(folder: Path, num_tasks: int) -> None:
         predicted = pa.table({f"class_{code}": column for code, column in enumerate(columns)})
         labels = labels or ParquetWriter(folder / "labels.parquet", table.schema)
         probs = probs or ParquetWriter(folder / "pred_probs.parquet", predicted.schema)
-        labels.write_table(table)
-        probs.write_table(predicted)
+        labels.write_table(table, tasks_per_group and tasks_per_group * LABELS)
+        probs.write_table(predicted, tasks_per_group)
     for writer in (labels, probs):
         if writer is not None:
             writer.close()
@@ -69,8 +69,8 @@ def stream(folder: Path, num_tasks: int) -> Found:
         folder / "labels.parquet",
         folder / "pred_probs.parquet",
         num_tasks=num_tasks,
-        num_annotators=_ANNOTATORS,
-        num_classes=_CLASSES,
+        num_annotators=ANNOTATORS,
+        num_classes=CLASSES,
     )
     scored = []
     began = time.process_time()
@@ -133,7 +133,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         write(Path(name), num_streamed)
         seconds, peak, found = measure(stream, Path(name), num_streamed)
-    title = f"{num_streamed:,} tasks × {_LABELS} labels, streamed from Parquet"
+    title = f"{num_streamed:,} tasks × {LABELS} labels, streamed from Parquet"
     table.add_row(title, f"{seconds:.1f}", f"{peak:.2f}", found)
     for is_sparse, kind in ((True, "sparse"), (False, "float32")):
         seconds, peak, found = measure(many_classes, num_tasks, num_classes, is_sparse)

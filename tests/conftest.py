@@ -47,6 +47,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     for field in Settings.model_fields:
         name = environment_name(field)
         monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(f"{name}_FILE", raising=False)
     monkeypatch.setitem(Settings.model_config, "env_file", None)
     monkeypatch.setenv("CROWDLAB_DATA_DIR", str(tmp_path / "data"))
 

@@ -21,7 +21,7 @@ from backend.progress import Progress, silent
 REQUIREMENTS = Path(__file__).with_name("label-studio-requirements.txt")
 """Full lock of Label Studio's environment."""
 
-_START_SECONDS = 240.0
+_START_SECONDS = 600.0
 
 
 class DemoError(CrowdlabError):

@@ -29,11 +29,12 @@ from backend.demo.label_studio_server import (
 )
 from backend.demo.scenario import Scenario, dataset_scenario, digits_scenario
 from backend.errors import ProjectNotFoundError
+from backend.insights.annotators import leaderboards
+from backend.insights.tasks import TaskQuery, task_page
 from backend.jobs import pipeline
 from backend.jobs.labels import counted_labels, engine_labels
 from backend.jobs.queue import JobKind
 from backend.label_studio.project_setup import set_up_tab
-from backend.overview import leaderboards, most_doubtful
 from backend.processes import Processes, own_command
 from backend.progress import Progress
 from backend.service import Service
@@ -172,7 +173,7 @@ def _run(
     state.backend_port = free_port("127.0.0.1", state.backend_port)
     state.save(folder)
     admin = Account(_ADMIN, state.password)
-    base = load_settings(data_dir=folder, redis_url="", port=state.backend_port)
+    base = load_settings(data_dir=folder, redis_url="", data_redis_url="", port=state.backend_port)
     with RedisConnection(base, own=True) as connection, Processes() as processes:
         server = LabelStudioServer(program, folder / "label-studio", state.label_studio_port, admin)
         server.start(processes, progress)
@@ -186,6 +187,7 @@ def _run(
             port=state.backend_port,
             webhook_secret=state.webhook_secret,
             redis_url=connection.url,
+            data_redis_url="",
             basic_auth_user="",
             data_dir=folder,
         )
@@ -291,6 +293,7 @@ def _start_service(processes: Processes, settings: Settings, folder: Path) -> No
         "LABEL_STUDIO_URL": settings.label_studio_url,
         "LABEL_STUDIO_API_KEY": settings.label_studio_api_key.get_secret_value(),
         "REDIS_URL": settings.redis_url.get_secret_value(),
+        "CROWDLAB_DATA_REDIS_URL": settings.redis_url.get_secret_value(),
         "BACKEND_URL": settings.backend_url,
         "HOST": settings.host,
         "PORT": str(settings.port),
@@ -339,16 +342,16 @@ def _result(service: Service, scenario: Scenario, state: DemoState, url: str, ta
     is_known = (truth >= 0) & (vote >= 0)
     publication = store.read_publication()
     assert publication is not None
-    (board, *_) = leaderboards(service, project)
+    (board, *_) = leaderboards(store)
     doubtful = [
         {
-            **row,
-            "truth": scenario.classes[state.truth[str(row["task"])]]
-            if state.truth.get(str(row["task"]), -1) >= 0
+            **asdict(row),
+            "truth": scenario.classes[state.truth[str(row.task)]]
+            if state.truth.get(str(row.task), -1) >= 0
             else None,
-            "link": f"{url}/projects/{project}/data?tab={tab}&task={row['task']}",
+            "link": f"{url}/projects/{project}/data?tab={tab}&task={row.task}",
         }
-        for row in most_doubtful(service, project, 5)
+        for row in task_page(service, project, TaskQuery(limit=5)).rows
     ]
     return {
         "project": project,
@@ -356,11 +359,11 @@ def _result(service: Service, scenario: Scenario, state: DemoState, url: str, ta
         "num_tasks": len(tasks),
         "num_labeled": len(rows["task"]),
         "num_labels": len(counted["task"]),
-        "num_annotators": len(board["annotators"]),
+        "num_annotators": board.num_annotators,
         "majority_vote_accuracy": float((vote == truth)[is_known].mean()),
         "consensus_accuracy": float((consensus == truth)[is_known].mean()),
-        "classifier": board["classifier"],
-        "worst_annotators": board["annotators"][-5:],
+        "classifier": board.classifier,
+        "worst_annotators": [asdict(one) for one in board.annotators[-5:]],
         "bad_annotators": {
             f"{name}@example.com": habit for name, habit in scenario.bad_annotators.items()
         },

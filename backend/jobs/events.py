@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from redis.exceptions import RedisError
 
 from backend.errors import CrowdlabError, LabelStudioError
 from backend.features.extract import sources_of, width_of
-from backend.jobs.sync import SyncReport, annotation_rows, pull_tasks, replace_tasks
+from backend.jobs.sync import (
+    SyncReport,
+    annotation_rows,
+    forget_tasks,
+    pull_tasks,
+    replace_tasks,
+)
+from backend.jobs.vocabulary import TooManyClassesError, give_up, grown
 from backend.label_studio.annotations import Annotation, read_annotation
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.controls import parse_config
 from backend.label_studio.events import Effect, WebhookEvent
+from backend.store.inbox import MOST_TRIES, Entry
 from backend.store.project import ProjectInfo, ProjectStore
 from backend.store.tables import select
 
@@ -30,98 +39,136 @@ _TASKS_TO_PULL = 1000
 class EventsReport:
     """What the events of the inbox changed."""
 
-    num_events: int = 0
+    entries: tuple[Entry, ...] = ()
+    """Those that are applied, to be acknowledged when everything that follows is done."""
     sync: SyncReport = field(default_factory=SyncReport)
     needs_sync: bool = False
     """Something happened that only a look into Label Studio can tell."""
     needs_recompute: bool = False
+    has_newcomers: bool = False
+    """Somebody has labelled whose name is not known yet."""
+    num_failed: int = 0
+    """Events that could not be applied and are tried again."""
+    num_buried: int = 0
+    """Events that were put to the dead letters."""
+
+    @property
+    def num_events(self) -> int:
+        """Number of events that are applied."""
+        return len(self.entries)
+
+    @property
+    def is_retry(self) -> bool:
+        """Whether some of the events were handed out before."""
+        return any(entry.num_tries > 1 for entry in self.entries)
+
+    def __add__(self, other: EventsReport) -> EventsReport:
+        return EventsReport(
+            self.entries + other.entries,
+            self.sync + other.sync,
+            self.needs_sync or other.needs_sync,
+            self.needs_recompute or other.needs_recompute,
+            self.has_newcomers or other.has_newcomers,
+            self.num_failed + other.num_failed,
+            self.num_buried + other.num_buried,
+        )
 
 
 def apply_events(store: ProjectStore, client: LabelStudioClient | None) -> EventsReport:
-    """Apply the oldest events of the inbox and remove them from it.
+    """Apply the oldest events of the inbox; the caller acknowledges them.
 
     What an event carries is applied as it is, so that consensus follows without a look
     into Label Studio; tasks that are not known yet are pulled if Label Studio answers.
     Applying an event twice, or an older one after a newer, changes nothing. The caller
-    holds the project's lock.
+    holds the lock of `Work.STORE`.
 
     Parameters
     ----------
     client
         Connection to Label Studio; None if there is none.
     """
-    entries = store.events(_EVENTS_AT_ONCE)
+    entries = store.inbox.take(_EVENTS_AT_ONCE)
     if not entries:
         return EventsReport()
     try:
-        report = _apply_entries(store, client, entries)
+        report = _apply_or_try_singly(store, client, entries)
     except (RedisError, CrowdlabError):
+        # None of the events is to blame.
+        with suppress(RedisError):
+            store.inbox.give_back(entries)
         raise
-    except Exception:
-        if len(entries) > 1:
-            log.exception("project %s: events are applied one by one", store.project_id)
-        report = _apply_one_by_one(store, client, entries)
     log.info("project %s: %s events: %s", store.project_id, report.num_events, report.sync)
     return report
 
 
-Entries = Sequence[tuple[bytes, bytes]]
-"""Entry ids of the inbox, and events."""
-
-
-def _apply_entries(
-    store: ProjectStore, client: LabelStudioClient | None, entries: Entries
+def _apply_or_try_singly(
+    store: ProjectStore, client: LabelStudioClient | None, entries: Sequence[Entry]
 ) -> EventsReport:
-    events = [WebhookEvent.from_json(stored) for _, stored in entries]
-    info = store.read_info() or _introduce(store, events)
-    if info is None:
-        report = EventsReport(num_events=len(events), needs_sync=True)
-    else:
-        report = _apply(store, client, info, events)
-    store.remove_events([entry for entry, _ in entries])
-    return report
+    """Apply events together or, if that fails, each by itself.
 
-
-def _apply_one_by_one(
-    store: ProjectStore, client: LabelStudioClient | None, entries: Entries
-) -> EventsReport:
-    """Apply events each by itself, so that one that cannot be applied stops no other.
-
-    It is kept among the dead letters; a sync finds what it told.
+    So one that cannot be applied stops no other. It is tried again some times, then put to
+    the dead letters; a sync finds what it told.
     """
-    total = EventsReport()
-    for entry, event in entries:
+    report = EventsReport()
+    for entry in [one for one in entries if one.num_tries > MOST_TRIES]:
+        reason = f"given to {MOST_TRIES} processes, none of which lived to apply it"
+        store.inbox.bury(entry, reason)
+        log.error("project %s: an event is put to the dead letters: %s", store.project_id, reason)
+        report += EventsReport(num_buried=1, needs_sync=True)
+    entries = [one for one in entries if one.num_tries <= MOST_TRIES]
+    try:
+        return report + _apply_entries(store, client, entries)
+    except (RedisError, CrowdlabError):
+        raise
+    except Exception:
+        log.exception("project %s: events are applied one by one", store.project_id)
+    for entry in entries:
         try:
-            report = _apply_entries(store, client, [(entry, event)])
+            report += _apply_entries(store, client, [entry])
         except (RedisError, CrowdlabError):
             raise
         except Exception as error:
+            reason = f"{type(error).__name__}: {error}"[:500]
+            if entry.num_tries < MOST_TRIES:
+                report += EventsReport(num_failed=1, needs_sync=True)
+            else:
+                store.inbox.bury(entry, reason)
+                report += EventsReport(num_buried=1, needs_sync=True)
             log.exception("project %s: an event cannot be applied", store.project_id)
-            store.bury_event(entry, event, f"{type(error).__name__}: {error}"[:500])
-            report = EventsReport(num_events=1, needs_sync=True)
-        total = EventsReport(
-            total.num_events + report.num_events,
-            total.sync + report.sync,
-            total.needs_sync or report.needs_sync,
-            total.needs_recompute or report.needs_recompute,
-        )
-    return total
+    return report
+
+
+def _apply_entries(
+    store: ProjectStore, client: LabelStudioClient | None, entries: Sequence[Entry]
+) -> EventsReport:
+    if not entries:
+        return EventsReport()
+    events = [WebhookEvent.from_json(entry.event) for entry in entries]
+    info = store.read_info() or _introduce(store, events)
+    if info is None:
+        return EventsReport(tuple(entries), needs_sync=True)
+    try:
+        return replace(_apply(store, client, info, events), entries=tuple(entries))
+    except TooManyClassesError as crowded:
+        give_up(store, crowded)
+        return EventsReport(tuple(entries), SyncReport(config_changed=True), needs_sync=True)
 
 
 def _introduce(store: ProjectStore, events: Sequence[WebhookEvent]) -> ProjectInfo | None:
     """Make a project known from what its events tell; a full sync has to follow."""
     newest = next((event for event in reversed(events) if event.label_config), None)
-    questions = parse_config(newest.label_config).questions if newest else ()
-    if newest is None or not questions:
+    config = parse_config(newest.label_config) if newest else None
+    if newest is None or config is None or not config.questions:
         return None
     info = ProjectInfo(
         title=newest.title,
         label_config=newest.label_config,
-        questions=questions,
-        feature_width=width_of(sources_of(questions)),
+        questions=config.questions,
+        feature_width=width_of(sources_of(config.questions)),
+        unsupported=config.unsupported,
     )
-    with store.transaction() as pipe:
-        store.stage_info(pipe, info)
+    with store.transaction() as changes:
+        store.stage_info(changes, info)
     return info
 
 
@@ -155,7 +202,7 @@ def _apply(
             case Effect.RECOMPUTE:
                 needs_recompute = True
             case Effect.NOTHING:
-                log.info("project %s: ignored event %s", store.project_id, event.action)
+                log.info("project %s: ignored event %r", store.project_id, event.action)
     for gone in deleted_annotations:
         saved.pop(gone, None)
     saved = {key: one for key, one in saved.items() if one.task not in deleted_tasks}
@@ -164,12 +211,14 @@ def _apply(
     unknown_tasks = (unknown_tasks | (named - known)) - deleted_tasks
     report = _save(store, info, list(saved.values()), deleted_annotations)
     if deleted_tasks:
-        report += _forget_tasks(store, store.read_info() or info, deleted_tasks)
+        report += forget_tasks(store, np.asarray(sorted(deleted_tasks), dtype=np.int64))
     if unknown_tasks:
         pulled, is_complete = _pull(store, client, unknown_tasks)
         report += pulled
         needs_sync |= not is_complete
-    return EventsReport(len(events), report, needs_sync, needs_recompute)
+    people = {one.annotator for one in saved.values()}
+    has_newcomers = not people <= set(store.annotator_names()) if people else False
+    return EventsReport((), report, needs_sync, needs_recompute, has_newcomers)
 
 
 def _annotations_of(event: WebhookEvent, info: ProjectInfo) -> Iterable[Annotation]:
@@ -191,12 +240,14 @@ def _save(
 ) -> SyncReport:
     """Add, change and delete annotations; features stay as they are."""
     table = store.annotations(len(info.questions))
-    new = annotation_rows(saved, len(info.questions))
+    info = replace(info, questions=grown(info.questions, saved))
+    new = annotation_rows(saved, info.questions, store.answer_book)
     touched = new["task"]
     if deleted:
         # A deletion names no task, so it is looked up among all annotations.
-        rows = table.read()
-        touched = np.union1d(touched, rows["task"][np.isin(rows["annotation"], sorted(deleted))])
+        for rows in table.parts():
+            is_gone = np.isin(rows["annotation"], sorted(deleted))
+            touched = np.union1d(touched, rows["task"][is_gone])
     touched = np.unique(touched)
     old = table.read(touched)
     _, in_new, in_old = np.intersect1d(new["annotation"], old["annotation"], return_indices=True)
@@ -206,6 +257,8 @@ def _save(
     is_replaced = np.isin(old["annotation"], [*new["annotation"].tolist(), *deleted])
     kept = select(old, ~is_replaced)
     annotations = {name: np.concatenate([kept[name], new[name]]) for name in kept}
+    order = np.lexsort((annotations["annotation"], annotations["task"]))
+    annotations = select(annotations, order)
     tasks = store.tasks.read(touched)
     added = np.setdiff1d(touched, tasks["task"])
     tasks = {
@@ -213,15 +266,6 @@ def _save(
         "content": np.concatenate([tasks["content"], added.astype(np.uint64)]),
     }
     return replace_tasks(store, info, touched, tasks, annotations, None)
-
-
-def _forget_tasks(store: ProjectStore, info: ProjectInfo, deleted: set[int]) -> SyncReport:
-    """Forget deleted tasks with their annotations and features."""
-    gone = np.asarray(sorted(deleted), dtype=np.int64)
-    nothing = select(store.tasks.read(gone), slice(0))
-    annotations = select(store.annotations(len(info.questions)).read(gone), slice(0))
-    features = select(store.features.read(gone), slice(0))
-    return replace_tasks(store, info, gone, nothing, annotations, features)
 
 
 def _pull(

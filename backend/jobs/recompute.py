@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from backend.errors import NothingToComputeError
-from backend.jobs.labels import counted_labels, engine_labels
+from backend.jobs.dask_cluster import DaskCluster
+from backend.jobs.follow import follow_tasks, sums_to_arrays
+from backend.jobs.labels import LabelCensus, engine_labels, take_census
+from backend.jobs.predictions import NewPredictions, StoredPredictions
+from backend.jobs.results import TaskScores, consensus_rows, label_quality_rows
+from backend.jobs.structured import part_rows, solve_structured
 from backend.jobs.train import TrainedClassifiers
-from backend.label_studio.controls import NO_LABEL, Question
+from backend.label_studio.questions import NO_LABEL, Question, continued
+from backend.progress import Progress, silent
 from backend.store.arrays import Arrays
-from backend.store.project import JSON, ProjectStore, QuestionSummary, Summary
+from backend.store.project import JSON, ProjectInfo, ProjectStore, QuestionSummary, Summary
 from backend.store.tables import select
-from crowdlab_engine import Crowdlab, Fusion
+from crowdlab_engine import BlockwiseCrowdlab, Fusion, MultiannotatorLabels, TaskBlock
+
+if TYPE_CHECKING:
+    from crowdlab_engine.distributed import DistributedCrowdlab
 
 log = logging.getLogger(__name__)
+
+Method: TypeAlias = Literal["crowdlab", "fusion"]
 
 
 @dataclass(frozen=True)
@@ -45,22 +57,18 @@ class RecomputeReport:
         )
 
 
-Method: TypeAlias = Literal["crowdlab", "fusion"]
-
-_ESTIMATORS: dict[Method, Callable[[], Crowdlab | Fusion]] = {
-    "crowdlab": Crowdlab,
-    "fusion": Fusion,
-}
-
-
 def recompute_project(
     store: ProjectStore,
     trained: TrainedClassifiers | None = None,
     method: Method = "crowdlab",
+    progress: Progress = silent,
+    dask: DaskCluster | None = None,
 ) -> RecomputeReport:
-    """Recompute every task's consensus and all qualities; it takes milliseconds.
+    """Recompute every task's consensus and all qualities.
 
-    The caller holds the project's lock.
+    Labels are read some blocks at a time, and annotations go on being followed meanwhile; only
+    storing the results takes the lock of `Work.STORE`, and brings the tasks up to date that
+    were changed since.
 
     Parameters
     ----------
@@ -68,6 +76,8 @@ def recompute_project(
         New classifiers; None uses the stored out-of-sample `pred_probs`.
     method
         How the consensus is found.
+    dask
+        Where large questions are computed; None computes them here.
 
     Raises
     ------
@@ -80,251 +90,381 @@ def recompute_project(
             f"Project {store.project_id} is not known yet.",
             f"Run `crowdlab connect {store.project_id}` first.",
         )
-    num_questions = len(info.questions)
     if trained and tuple(one.question for one in trained.questions) != info.questions:
         trained = None  # the labeling config changed while they were trained
-    old = store.consensus(num_questions).read()
     last = store.read_summary()
     is_done = last is not None and (last.data_version, last.method) == (info.data_version, method)
-    if trained is None and is_done:
-        return RecomputeReport(num_tasks=len(old["task"]), is_skipped=True)
-    tasks = store.tasks.read()["task"]
-    annotations = store.annotations(num_questions).read()
+    if trained is None and last is not None and is_done:
+        most = max((one.num_labeled for one in last.questions), default=0)
+        return RecomputeReport(num_tasks=most, is_skipped=True)
+    census = take_census(store, info, progress)
     answers = []
     for number, question in enumerate(info.questions):
-        pred_probs, classifier = (
-            (
-                _pred_probs_of(trained.questions[number].rows(), question, tasks),
-                trained.questions[number].description,
-            )
-            if trained
-            else _stored_pred_probs(store, number, question, tasks)
-        )
-        answers.append(
-            _Answer.compute(number, question, tasks, annotations, pred_probs, classifier, method)
-        )
-    if not any(answer.summary.num_labels for answer in answers):
-        with store.transaction() as pipe:
-            store.stage_forget_results(pipe)
-        raise NothingToComputeError(
-            f"Project {store.project_id} ({info.title}) has no label yet: "
-            f"{len(tasks):,} tasks, {len(annotations['task']):,} annotations, none of "
-            "which counts (skipped, empty, or ground truth).",
-            "Label some tasks in Label Studio, each by several annotators.",
-        )
-    consensus = _consensus_rows(tasks, answers)
+        progress("Computing consensus", number, len(info.questions))
+        predictions = _predictions_of(store, trained, number, question)
+        answer = _Answer(number, question, census)
+        if question.type.is_class:
+            answer.compute(predictions, method, store, dask)
+        else:
+            answer.solve(store, predictions, method)
+        answers.append(answer)
+    if not any(answer.num_labels for answer in answers):
+        _forget_results(store, info, census)
     summary = Summary(
         data_version=info.data_version,
         trained_version=trained.data_version if trained else last.trained_version if last else -1,
         recipe=trained.recipe if trained else last.recipe if last else "",
         method=method,
         computed_at=time.time(),
-        questions=tuple(answer.summary for answer in answers),
+        questions=tuple(
+            answer.summary(*_classifier_of(trained, last, answer.number)) for answer in answers
+        ),
+        fingerprint=census.fingerprint,
+        trained_at=time.time() if trained else last.trained_at if last else 0.0,
+        training_seconds=trained.seconds if trained else last.training_seconds if last else 0.0,
+        is_complete=trained.is_complete if trained else last is None or last.is_complete,
     )
-    with store.transaction() as pipe:
-        store.consensus(num_questions).stage_all(pipe, consensus)
-        store.label_quality(num_questions).stage_all(
-            pipe, _label_quality_rows(annotations, answers)
-        )
-        for number, one in enumerate(trained.questions if trained else ()):
-            store.pred_probs(number, len(one.question.classes)).stage_all(pipe, one.rows())
-        store.stage_summary(pipe, summary)
-    report = _difference(old, consensus)
+    return _store_results(store, info, census, answers, trained, summary, progress)
+
+
+def _forget_results(store: ProjectStore, info: ProjectInfo, census: LabelCensus) -> None:
+    with store.lock(), store.transaction() as changes:
+        store.stage_forget_results(changes, len(info.questions))
+    raise NothingToComputeError(
+        f"Project {store.project_id} ({info.title}) has no label yet: "
+        f"{census.num_tasks:,} tasks, {census.num_annotations:,} annotations, none of "
+        "which counts (skipped, empty, or ground truth).",
+        "Label some tasks in Label Studio, each by several annotators.",
+    )
+
+
+def _predictions_of(
+    store: ProjectStore, trained: TrainedClassifiers | None, number: int, question: Question
+) -> NewPredictions | StoredPredictions:
+    num_classes = len(question.classes)
+    if trained:
+        return NewPredictions(trained.questions[number].rows(), num_classes)
+    return StoredPredictions(store.pred_probs(number, num_classes), num_classes)
+
+
+def _classifier_of(
+    trained: TrainedClassifiers | None, last: Summary | None, number: int
+) -> tuple[str, str]:
+    """What gave the pred_probs of a question, or why there are none; and its name."""
+    if trained:
+        return trained.questions[number].description, trained.questions[number].name
+    if last is None:
+        return "none: not trained yet", ""
+    return last.questions[number].classifier, last.questions[number].classifier_name
+
+
+def _store_results(
+    store: ProjectStore,
+    info: ProjectInfo,
+    census: LabelCensus,
+    answers: Sequence[_Answer],
+    trained: TrainedClassifiers | None,
+    summary: Summary,
+    progress: Progress,
+) -> RecomputeReport:
+    """Put the results in the place of the old ones, and follow what changed meanwhile."""
+    num_questions = len(info.questions)
+    difference = _Difference()
+    table = store.consensus(num_questions)
+    qualities = store.label_quality(num_questions)
+
+    def consensus() -> Iterator[Arrays]:
+        for place, part in enumerate(census.parts):
+            progress("Storing results", place, len(census.parts))
+            rows = consensus_rows(part.tasks, [answer.parts[place] for answer in answers])
+            difference.add(table.read_blocks(part.blocks), rows)
+            yield rows
+
+    drafts = [
+        (table, table.draft(consensus())),
+        (
+            qualities,
+            qualities.draft(
+                label_quality_rows(part.counted, [one.parts[place] for one in answers])
+                for place, part in enumerate(census.parts)
+            ),
+        ),
+    ]
+    parts = store.consensus_parts
+    qualities_of_parts = {one.number: one.part_quality for one in answers if one.part_quality}
+    drafts.append((parts, parts.draft(part_rows(census, qualities_of_parts))))
+    for number, one in enumerate(trained.questions if trained else ()):
+        probs = store.pred_probs(number, len(one.question.classes))
+        drafts.append((probs, probs.draft([one.rows()])))
+    with store.lock():
+        now = store.read_info()
+        if now is None or not continued(now.questions, info.questions):
+            raise NothingToComputeError(
+                f"The labeling config of project {store.project_id} changed while it was computed.",
+                "The next sync pulls the project anew.",
+            )
+        with store.transaction() as changes:
+            for one_table, draft in drafts:
+                one_table.stage_draft(changes, draft)
+            for answer in answers:
+                store.stage_statistics(changes, answer.number, answer.sums)
+            store.stage_forget_changed(changes, info.data_version)
+            store.stage_summary(changes, summary)
+        late = store.changed_since(info.data_version)
+        if len(late) and now.data_version != info.data_version:
+            follow_tasks(store, now, late)
+    report = difference.report()
     log.info("project %s: recompute: %s", store.project_id, report)
     return report
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Answer:
-    """Consensus and qualities of one question, per task in the order of the tasks table."""
+    """Consensus and qualities of one question."""
 
-    label: NDArray[np.int64]
-    quality: NDArray[np.float64]
-    agreement: NDArray[np.float64]
-    num_annotations: NDArray[np.int64]
-    counted: Arrays
-    """Annotations that count."""
-    label_quality: NDArray[np.float64]
-    """Per counted annotation."""
-    summary: QuestionSummary
+    number: int
+    question: Question
+    census: LabelCensus
+    parts: list[TaskScores] = field(default_factory=list)
+    sums: Arrays | None = None
+    """Sums that changes are followed by; None by another method than CROWDLAB."""
+    model_weight: float | None = 0.0
+    annotator_stats: pd.DataFrame | None = None
+    part_quality: tuple[NDArray[np.float64], ...] = ()
+    """Quality of each part of each task's consensus, of answers that consist of parts."""
+    own_classifier: str = ""
+    not_counted: str = ""
+    """What of the answers could not be used, and why."""
 
-    @classmethod
+    @property
+    def num_labels(self) -> int:
+        """Number of labels that count."""
+        return sum(len(part.counted[self.number]["task"]) for part in self.census.parts)
+
     def compute(
-        cls,
-        number: int,
-        question: Question,
-        tasks: NDArray[Any],
-        annotations: Arrays,
-        pred_probs: NDArray[np.float64] | None,
-        classifier: str,
+        self,
+        predictions: NewPredictions | StoredPredictions,
         method: Method,
-    ) -> _Answer:
-        """Compute one question."""
-        counted = counted_labels(annotations, number)
-        truth = counted_labels(annotations, number, ground_truth=True)
-        if not len(counted["task"]):
-            return cls._unanswered(question, len(tasks), counted, truth)
-        labels = engine_labels(tasks, counted, number, question)
-        fitted = _ESTIMATORS[method]().fit(labels, pred_probs)
+        store: ProjectStore,
+        dask: DaskCluster | None,
+    ) -> None:
+        """Find the consensus, on Dask if the question is large and Dask can be had."""
+        if not self.num_labels:
+            self.parts = [TaskScores.unanswered(len(part.tasks)) for part in self.census.parts]
+            return
+        blocks = _Blocks(self, None if predictions.is_empty else predictions)
+        if method == "fusion":
+            self._compute_fusion(blocks)
+            return
+        on_dask = dask.fit(store, blocks, self.num_labels) if dask else None
+        fitted: BlockwiseCrowdlab | DistributedCrowdlab
+        if on_dask is not None:
+            fitted, self.parts = on_dask
+        else:
+            found = self.parts
+            fitted = BlockwiseCrowdlab().fit(
+                blocks, lambda scores: found.append(TaskScores.of_block(scores))
+            )
+        self.sums = sums_to_arrays(fitted.sums_, self.census.annotators[self.number])
+        self.model_weight = float(fitted.model_weight_)
+        self.annotator_stats = fitted.annotator_stats_
+
+    def solve(
+        self,
+        store: ProjectStore,
+        predictions: NewPredictions | StoredPredictions,
+        method: Method,
+    ) -> None:
+        """Find the consensus of answers that are no class."""
+        if not self.num_labels:
+            self.parts = [TaskScores.unanswered(len(part.tasks)) for part in self.census.parts]
+            return
+        solution, codes = solve_structured(
+            store, self.census, self.number, self.question, predictions, method
+        )
+        first_task = first_label = 0
+        for part in self.census.parts:
+            last_task = first_task + len(part.tasks)
+            last_label = first_label + len(part.counted[self.number]["task"])
+            tasks = slice(first_task, last_task)
+            labels = np.bincount(
+                np.searchsorted(part.tasks, part.counted[self.number]["task"]),
+                minlength=len(part.tasks),
+            )
+            self.parts.append(
+                TaskScores.of(
+                    codes[tasks],
+                    solution.quality[tasks],
+                    solution.agreement[tasks],
+                    labels,
+                    solution.answer_quality[first_label:last_label],
+                )
+            )
+            first_task, first_label = last_task, last_label
+        self.part_quality = tuple(solution.part_quality)
+        self.model_weight = solution.model_weight
+        self.annotator_stats = solution.annotator_stats
+        self.own_classifier = solution.classifier
+        self.not_counted = solution.not_counted
+
+    def _compute_fusion(self, blocks: _Blocks) -> None:
+        """Find the consensus by a method that needs all labels at once."""
+        whole, pred_probs = blocks.joined()
+        fitted = Fusion().fit(whole, pred_probs)
+        tasks = np.cumsum([0, *(len(part.tasks) for part in self.census.parts)])
+        labels = np.cumsum(
+            [0, *(len(part.counted[self.number]["task"]) for part in self.census.parts)]
+        )
         has_label = fitted.num_annotations_ > 0
-        consensus = np.where(has_label, fitted.consensus_label_, NO_LABEL)
-        truth_label = np.full(len(tasks), NO_LABEL, dtype=np.int64)
-        truth_label[np.searchsorted(tasks, truth["task"])] = truth["codes"][:, number]
-        checked = has_label & (truth_label != NO_LABEL)
-        summary = QuestionSummary(
-            name=question.name,
-            classes=question.classes,
-            num_tasks=len(tasks),
-            num_labeled=int(has_label.sum()),
-            num_labels=len(counted["task"]),
-            num_ground_truth=len(truth["task"]),
-            mean_quality=float(fitted.consensus_quality_score_[has_label].mean()),
-            ground_truth_accuracy=(
-                float((consensus == truth_label)[checked].mean()) if checked.any() else None
+        for place in range(len(self.census.parts)):
+            some = slice(tasks[place], tasks[place + 1])
+            self.parts.append(
+                TaskScores(
+                    np.where(has_label, fitted.consensus_label_, NO_LABEL)[some],
+                    np.where(has_label, fitted.consensus_quality_score_, np.nan)[some],
+                    fitted.annotator_agreement_[some],
+                    fitted.num_annotations_[some],
+                    fitted.label_quality_[labels[place] : labels[place + 1]],
+                )
+            )
+        self.model_weight = None
+        self.annotator_stats = fitted.annotator_stats_
+
+    def summary(self, classifier: str, classifier_name: str) -> QuestionSummary:
+        """What was found, at a glance."""
+        num_labeled = num_truth = num_checked = num_right = 0
+        quality = 0.0
+        for part, found in zip(self.census.parts, self.parts, strict=True):
+            truth = part.truth[:, self.number]
+            has_label = found.label != NO_LABEL
+            is_checked = has_label & (truth != NO_LABEL)
+            num_labeled += int(has_label.sum())
+            num_truth += int((truth != NO_LABEL).sum())
+            num_checked += int(is_checked.sum())
+            num_right += int((found.label == truth)[is_checked].sum())
+            quality += float(found.quality[has_label].sum())
+        has_labels = self.annotator_stats is not None
+        return QuestionSummary(
+            name=self.question.name,
+            classes=self.question.classes,
+            num_tasks=self.census.num_tasks,
+            num_labeled=num_labeled,
+            num_labels=self.num_labels,
+            num_ground_truth=num_truth,
+            mean_quality=quality / num_labeled if num_labeled else None,
+            ground_truth_accuracy=num_right / num_checked if num_checked else None,
+            classifier=(
+                self.own_classifier or classifier
+                if has_labels
+                else "none: nobody has answered this question"
             ),
-            classifier=classifier,
-            model_weight=_model_weight(fitted),
-            annotators=_leaderboard(
-                fitted, question, counted, annotations, truth_label, tasks, number
-            ),
-        )
-        return cls(
-            label=consensus,
-            quality=np.where(has_label, fitted.consensus_quality_score_, np.nan),
-            agreement=fitted.annotator_agreement_,
-            num_annotations=fitted.num_annotations_,
-            counted=counted,
-            label_quality=fitted.label_quality_,
-            summary=summary,
+            model_weight=self.model_weight,
+            annotators=self._leaderboard(),
+            classifier_name=classifier_name,
+            values=self.question.values,
+            is_class=self.question.type.is_class,
+            not_counted=self.not_counted,
         )
 
-    @classmethod
-    def _unanswered(
-        cls, question: Question, num_tasks: int, counted: Arrays, truth: Arrays
-    ) -> _Answer:
-        """Answer to a question that nobody has labelled yet."""
-        return cls(
-            label=np.full(num_tasks, NO_LABEL, dtype=np.int64),
-            quality=np.full(num_tasks, np.nan),
-            agreement=np.full(num_tasks, np.nan),
-            num_annotations=np.zeros(num_tasks, dtype=np.int64),
-            counted=counted,
-            label_quality=np.empty(0),
-            summary=QuestionSummary(
-                name=question.name,
-                classes=question.classes,
-                num_tasks=num_tasks,
-                num_labeled=0,
-                num_labels=0,
-                num_ground_truth=len(truth["task"]),
-                mean_quality=None,
-                ground_truth_accuracy=None,
-                classifier="none: nobody has answered this question",
-                model_weight=0.0,
-                annotators=(),
-            ),
+    def _leaderboard(self) -> tuple[JSON, ...]:
+        """Annotators, the best first; too little data comes last."""
+        if self.annotator_stats is None:
+            return ()
+        annotators = self.census.annotators[self.number]
+        num_checked = np.zeros(len(annotators), dtype=np.int64)
+        num_right = np.zeros(len(annotators), dtype=np.int64)
+        for part in self.census.parts:
+            counted = part.counted[self.number]
+            truth = part.truth[np.searchsorted(part.tasks, counted["task"]), self.number]
+            is_checked = truth != NO_LABEL
+            is_right = is_checked & (counted["codes"][:, self.number] == truth)
+            person = np.searchsorted(annotators, counted["annotator"])
+            num_checked += np.bincount(person[is_checked], minlength=len(annotators))
+            num_right += np.bincount(person[is_right], minlength=len(annotators))
+        rows = []
+        table = self.annotator_stats
+        for annotator, row in zip(table.index.tolist(), table.to_dict("records"), strict=True):
+            place = int(np.searchsorted(annotators, annotator))
+            checked = int(num_checked[place])
+            rows.append(
+                {
+                    "annotator": int(annotator),
+                    "quality": float(row["annotator_quality"]),
+                    "agreement_with_consensus": float(row["agreement_with_consensus"]),
+                    "agreement_with_ground_truth": (
+                        float(num_right[place] / checked) if checked else None
+                    ),
+                    "num_ground_truth": checked,
+                    "worst_class": (
+                        self.question.classes[int(row["worst_class"])]
+                        if row["worst_class"] >= 0
+                        else ""
+                    ),
+                    "num_labels": int(row["num_examples_labeled"]),
+                    "num_skipped": self.census.num_skipped[int(annotator)],
+                    "enough_data": bool(row["enough_data"]),
+                }
+            )
+        return tuple(sorted(rows, key=lambda row: (not row["enough_data"], -row["quality"])))
+
+
+@dataclass(frozen=True, eq=False)
+class _Blocks:
+    """The parts of a census as blocks of one question, each time they are walked over."""
+
+    answer: _Answer
+    predictions: NewPredictions | StoredPredictions | None
+
+    def __iter__(self) -> Iterator[TaskBlock]:
+        answer = self.answer
+        annotators = answer.census.annotators[answer.number]
+        for part in answer.census.parts:
+            counted = part.counted[answer.number]
+            yield TaskBlock(
+                engine_labels(part.tasks, counted, answer.number, answer.question, annotators),
+                None if self.predictions is None else self.predictions.of(part.tasks, part.blocks),
+            )
+
+    def joined(self) -> tuple[MultiannotatorLabels, NDArray[np.float64] | None]:
+        """All labels and pred_probs as one block."""
+        answer = self.answer
+        parts = answer.census.parts
+        counted = {
+            name: np.concatenate([part.counted[answer.number][name] for part in parts])
+            for name in ("task", "annotator", "codes")
+        }
+        tasks = np.concatenate([part.tasks for part in parts])
+        annotators = answer.census.annotators[answer.number]
+        labels = engine_labels(tasks, counted, answer.number, answer.question, annotators)
+        if self.predictions is None:
+            return labels, None
+        return labels, np.concatenate(
+            [self.predictions.of(part.tasks, part.blocks) for part in parts]
         )
 
 
-def _model_weight(fitted: Crowdlab | Fusion) -> float | None:
-    """Weight of the only classifier, where the method has one."""
-    return float(fitted.model_weight_) if isinstance(fitted, Crowdlab) else None
+class _Difference:
+    """How results differ from those they replace."""
 
+    def __init__(self) -> None:
+        self._num_tasks = self._labels = self._scores = 0
 
-def _stored_pred_probs(
-    store: ProjectStore, number: int, question: Question, tasks: NDArray[Any]
-) -> tuple[NDArray[np.float64] | None, str]:
-    """Out-of-sample pred_probs of the last training, and what was trained."""
-    last = store.read_summary()
-    rows = store.pred_probs(number, len(question.classes)).read()
-    description = last.questions[number].classifier if last else "none: not trained yet"
-    return _pred_probs_of(rows, question, tasks), description
+    def add(self, old: Arrays, new: Arrays) -> None:
+        """Compare some blocks."""
+        self._num_tasks += len(new["task"])
+        if not np.array_equal(old["task"], new["task"]):
+            both, in_old, in_new = np.intersect1d(
+                old["task"], new["task"], assume_unique=True, return_indices=True
+            )
+            others = len(old["task"]) + len(new["task"]) - 2 * len(both)
+            self._labels += others
+            self._scores += others
+            old, new = select(old, in_old), select(new, in_new)
+        before, after = old["quality"], new["quality"]
+        is_same = (before == after) | (np.isnan(before) & np.isnan(after))
+        self._scores += int((~is_same).any(axis=1).sum())
+        self._labels += int((old["label"] != new["label"]).any(axis=1).sum())
 
-
-def _pred_probs_of(
-    rows: Arrays, question: Question, tasks: NDArray[Any]
-) -> NDArray[np.float64] | None:
-    """pred_probs of all tasks, uniform for those added since the training."""
-    known, position, source = np.intersect1d(tasks, rows["task"], return_indices=True)
-    if not len(known):
-        return None
-    pred_probs = np.full((len(tasks), len(question.classes)), 1.0 / len(question.classes))
-    pred_probs[position] = rows["probs"][source]
-    return pred_probs
-
-
-def _leaderboard(
-    fitted: Crowdlab | Fusion,
-    question: Question,
-    counted: Arrays,
-    annotations: Arrays,
-    truth_label: NDArray[np.int64],
-    tasks: NDArray[Any],
-    number: int,
-) -> tuple[JSON, ...]:
-    """Annotators of one question, the best first; too little data comes last."""
-    truth = truth_label[np.searchsorted(tasks, counted["task"])]
-    is_checked = truth != NO_LABEL
-    is_right = counted["codes"][:, number] == truth
-    skipped = annotations["annotator"][annotations["is_cancelled"] == 1]
-    rows = []
-    table = fitted.annotator_stats_
-    for annotator, row in zip(table.index.tolist(), table.to_dict("records"), strict=True):
-        own = is_checked & (counted["annotator"] == annotator)
-        rows.append(
-            {
-                "annotator": int(annotator),
-                "quality": float(row["annotator_quality"]),
-                "agreement_with_consensus": float(row["agreement_with_consensus"]),
-                "agreement_with_ground_truth": float(is_right[own].mean()) if own.any() else None,
-                "num_ground_truth": int(own.sum()),
-                "worst_class": question.classes[int(row["worst_class"])],
-                "num_labels": int(row["num_examples_labeled"]),
-                "num_skipped": int((skipped == annotator).sum()),
-                "enough_data": bool(row["enough_data"]),
-            }
-        )
-    return tuple(sorted(rows, key=lambda row: (not row["enough_data"], -row["quality"])))
-
-
-def _consensus_rows(tasks: NDArray[Any], answers: list[_Answer]) -> Arrays:
-    """Rows for the table of consensus: tasks with a label for some question."""
-    columns: Arrays = {
-        "label": np.stack([answer.label for answer in answers], axis=1),
-        "quality": np.stack([answer.quality for answer in answers], axis=1),
-        "agreement": np.stack([answer.agreement for answer in answers], axis=1),
-        "num_annotations": np.stack([answer.num_annotations for answer in answers], axis=1),
-    }
-    has_label = (columns["label"] != NO_LABEL).any(axis=1)
-    return select({"task": tasks, **columns}, has_label)
-
-
-def _label_quality_rows(annotations: Arrays, answers: list[_Answer]) -> Arrays:
-    """Rows for the table of label qualities: annotations that count for some question."""
-    order = np.argsort(annotations["annotation"])
-    ids = annotations["annotation"][order]
-    quality = np.full((len(ids), len(answers)), np.nan)
-    for number, answer in enumerate(answers):
-        position = order[np.searchsorted(ids, answer.counted["annotation"])]
-        quality[position, number] = answer.label_quality
-    rows: Arrays = {
-        "task": annotations["task"],
-        "annotation": annotations["annotation"],
-        "annotator": annotations["annotator"],
-        "quality": quality,
-    }
-    return select(rows, ~np.isnan(quality).all(axis=1))
-
-
-def _difference(old: Arrays, new: Arrays) -> RecomputeReport:
-    both, in_old, in_new = np.intersect1d(old["task"], new["task"], return_indices=True)
-    others = len(old["task"]) + len(new["task"]) - 2 * len(both)
-    labels = (old["label"][in_old] != new["label"][in_new]).any(axis=1)
-    scores = ~np.isclose(
-        old["quality"][in_old], new["quality"][in_new], rtol=0, atol=0, equal_nan=True
-    ).all(axis=1)
-    return RecomputeReport(
-        num_tasks=len(new["task"]),
-        labels_changed=int(labels.sum()) + others,
-        scores_changed=int(scores.sum()) + others,
-    )
+    def report(self) -> RecomputeReport:
+        """What was found in all blocks."""
+        return RecomputeReport(self._num_tasks, self._labels, self._scores)

@@ -6,27 +6,39 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
+from backend.answers.forms import needs_contents
+from backend.errors import NothingToComputeError
 from backend.features.extract import content_hashes, extract, sources_of, width_of
-from backend.label_studio.annotations import Annotation, read_annotation
+from backend.jobs.requests import stage_answered
+from backend.jobs.vocabulary import TooManyClassesError, give_up, grown
+from backend.label_studio.annotations import Annotation, microseconds_of, read_annotation
 from backend.label_studio.client import LabelStudioClient
-from backend.label_studio.controls import Question, parse_config
+from backend.label_studio.controls import parse_config, with_numbers
+from backend.label_studio.questions import JSON, Question, continued
 from backend.progress import Progress, silent
+from backend.store.answer_book import AnswerBook
 from backend.store.arrays import Arrays
-from backend.store.project import ProjectInfo, ProjectStore
+from backend.store.project import ProjectInfo, ProjectStore, Pull
 from backend.store.tables import select
 
 log = logging.getLogger(__name__)
 
-_OVERLAP = timedelta(seconds=90)
-"""How far before the last sync an incremental pull begins: a change is only seen once its
-transaction has ended, and Label Studio's clock is known to the second."""
+_OVERLAP = 90_000_000
+"""How far before the last sync an incremental pull begins, in microseconds: a change is only
+seen once its transaction has ended, and Label Studio's clock is known to the second."""
+
+_TASKS_BETWEEN_PAUSES = 100
+_LONGEST_PAUSE = 2.0
+
+_IDS_TO_LIST = 5000
+_NO_END = 2**62
 
 
 @dataclass(frozen=True)
@@ -76,14 +88,22 @@ def sync_project(
     *,
     full: bool = False,
     page_size: int = 500,
+    number_keys: Sequence[str] = (),
     progress: Progress = silent,
 ) -> SyncReport:
     """Pull a project's changes, or all of it.
 
-    All of it is pulled if `full`, if the project was never pulled, or if its labeling
-    config has changed. Otherwise the tasks updated since the last pull are, and if Label
-    Studio's number of tasks differs then, tasks that were deleted are found by their ids.
-    The caller holds the project's lock.
+    All of it is pulled if `full`, if the project was never pulled, or if its labeling config
+    asks other questions now. Otherwise the tasks updated since the last pull are, and if
+    Label Studio's number of tasks differs then, tasks that were deleted are found by their
+    ids. A page is stored as soon as it is there, so that a pull that was cut short goes on
+    where it ended, and events are followed meanwhile. The caller holds the lock of
+    `Work.REFRESH`.
+
+    Parameters
+    ----------
+    number_keys
+        Keys of the tasks' data under which there are numbers to learn from.
 
     Raises
     ------
@@ -92,65 +112,152 @@ def sync_project(
     UnsupportedProjectError
         The project asks no question that has a consensus.
     """
+    try:
+        return _sync(store, client, full, page_size, number_keys, progress)
+    except TooManyClassesError as crowded:
+        give_up(store, crowded)
+    # One question fewer is left each time.
+    begun_anew = sync_project(
+        store,
+        client,
+        full=full,
+        page_size=page_size,
+        number_keys=number_keys,
+        progress=progress,
+    )
+    return SyncReport(config_changed=True) + begun_anew
+
+
+def _sync(
+    store: ProjectStore,
+    client: LabelStudioClient,
+    full: bool,
+    page_size: int,
+    number_keys: Sequence[str],
+    progress: Progress,
+) -> SyncReport:
     project = client.project(store.project_id)
     began = round(client.server_time.timestamp() * 1e6)
-    known = store.read_info()
-    config_changed = known is not None and known.label_config != project["label_config"]
-    if full or known is None or config_changed or not known.cursor:
-        return _pull_all(store, client, project, known, began, page_size, progress)
-    return _pull_changes(store, client, project, known, began, page_size, progress)
+    config_changed = _adopt_config(store, project, number_keys)
+    info = _info_of(store)
+    pull = store.read_pull()
+    report = SyncReport(config_changed=config_changed)
+    if full or pull is not None or not info.cursor:
+        report += _pull_all(store, client, pull or Pull(began), page_size, progress)
+        # What changed in pages that had been read already.
+        began = round(client.server_time.timestamp() * 1e6)
+    report += _pull_changes(store, client, project, began, page_size, progress)
+    level = logging.INFO if report.is_change else logging.DEBUG
+    log.log(level, "project %s: sync: %s", store.project_id, report)
+    return report
+
+
+def _info_of(store: ProjectStore) -> ProjectInfo:
+    info = store.read_info()
+    if info is None:
+        raise NothingToComputeError(f"Project {store.project_id} was disconnected meanwhile.")
+    return info
+
+
+def _adopt_config(
+    store: ProjectStore, project: Mapping[str, Any], number_keys: Sequence[str]
+) -> bool:
+    """Store title and labeling config; whether the config is another one.
+
+    If it asks other questions, what is known of the answers is forgotten, as a class is known
+    by its position. Then, or if classifiers learn from other contents, all tasks have to be
+    pulled anew. So it is after an update of this service that finds more questions in the same
+    config.
+    """
+    config = project["label_config"]
+    with store.lock():
+        known = store.read_info()
+        is_same = known is not None and known.label_config == config
+        given_up = known.given_up if known is not None and is_same else {}
+        asked = parse_config(config).without(given_up)
+        questions = with_numbers(asked.require_questions(store.project_id), number_keys)
+        if known is not None:
+            questions = _with_known_classes(questions, known.questions)
+        base = known or ProjectInfo(title="", label_config="", questions=questions)
+        info = replace(
+            base,
+            title=project["title"],
+            label_config=config,
+            questions=questions,
+            feature_width=width_of(sources_of(questions)),
+            is_gone=False,
+            unsupported=asked.unsupported,
+            given_up=given_up,
+        )
+        if info == known:
+            return False
+        for name, reason in asked.unsupported.items():
+            if base.unsupported.get(name) != reason:
+                log.warning("project %s: no consensus for %s: %s", store.project_id, name, reason)
+        with store.transaction() as changes:
+            if _without_sources(base.questions) != _without_sources(questions):
+                most = max(len(base.questions), len(questions))
+                store.stage_other_questions(changes, info, most)
+            elif (base.questions, base.feature_width) != (questions, info.feature_width):
+                info = replace(info, cursor=0, data_version=base.data_version + 1)
+                store.stage_pull(changes, None)
+                store.stage_info(changes, info)
+            else:
+                store.stage_info(changes, info)
+    return known is not None and not is_same
+
+
+def _with_known_classes(
+    questions: Sequence[Question], known: Sequence[Question]
+) -> tuple[Question, ...]:
+    """Questions with the classes that annotators have brought, if they are the same ones."""
+    if not continued(_without_sources(known), _without_sources(questions)):
+        return tuple(questions)
+    return tuple(
+        replace(before, sources=now.sources) for before, now in zip(known, questions, strict=True)
+    )
+
+
+def _without_sources(questions: Sequence[Question]) -> list[Question]:
+    return [replace(question, sources=()) for question in questions]
 
 
 def _pull_all(
     store: ProjectStore,
     client: LabelStudioClient,
-    project: Mapping[str, Any],
-    known: ProjectInfo | None,
-    began: int,
+    pull: Pull,
     page_size: int,
     progress: Progress,
 ) -> SyncReport:
-    questions = parse_config(project["label_config"]).require_questions(store.project_id)
-    config_changed = known is not None and known.label_config != project["label_config"]
-    pulled = TaskRows(questions)
-    total = None
-    for page, remaining in client.tasks(store.project_id, page_size=page_size):
-        total = remaining if total is None else total
-        pulled.add(page)
-        progress("Pulling tasks", pulled.num_tasks, max(total, pulled.num_tasks))
-    tasks, annotations, features = pulled.arrays()
-    if known is None or config_changed or known.questions != questions:
-        old_tasks, old_annotations = select(tasks, slice(0)), select(annotations, slice(0))
-        if known is not None:
-            old_tasks = store.tasks.read()
-    else:
-        old_tasks = store.tasks.read()
-        old_annotations = store.annotations(len(questions)).read()
-    report = _difference(old_tasks, tasks, old_annotations, annotations)
-    report = replace(report, config_changed=config_changed)
-    base = known or ProjectInfo(title="", label_config="", questions=())
-    now = time.time()
-    info = replace(
-        base,
-        title=project["title"],
-        label_config=project["label_config"],
-        questions=questions,
-        feature_width=width_of(sources_of(questions)),
-        cursor=began,
-        synced_at=now,
-        fully_synced_at=now,
-        data_version=base.data_version + (report.is_change or known is None),
-    )
-    store.save_annotator_names(_names_of(client, annotations))
-    with store.transaction() as pipe:
-        store.stage_info(pipe, info)
-        if config_changed:
-            store.stage_forget_results(pipe)
-        if report.is_change:
-            store.tasks.stage_all(pipe, tasks)
-            store.features.stage_all(pipe, features)
-            store.annotations(len(questions)).stage_all(pipe, annotations)
-    log.log(_level(report), "project %s: full sync: %s", store.project_id, report)
+    """Pull every task, from where an earlier pull was cut short."""
+    report = SyncReport()
+    annotators: set[int] = set()
+    recent: dict[int, int] = {}
+    done = 0
+    pages = client.tasks(store.project_id, page_size=page_size, after=pull.last_task)
+    for page, remaining in pages:
+        rows = TaskRows(_info_of(store).questions)
+        rows.add(page)
+        pull = replace(pull, last_task=int(rows.task_ids.max()))
+        report += _store_rows(store, rows, pull)
+        annotators |= rows.annotators
+        moments = {int(task["id"]): microseconds_of(task.get("updated_at")) for task in page}
+        since = pull.began - _OVERLAP
+        recent |= {task: moment for task, moment in moments.items() if moment > since}
+        done += len(page)
+        progress("Pulling tasks", done, done + remaining - len(page))
+    progress("Comparing task ids", 0, None)
+    existing = np.asarray(client.task_ids(store.project_id), dtype=np.int64)
+    with store.lock():
+        gone = np.setdiff1d(store.tasks.read()["task"], existing)
+        report += forget_tasks(store, gone)
+    _save_names(store, client, annotators, known={})
+    with store.lock(), store.transaction() as changes:
+        now = time.time()
+        info = replace(_info_of(store), cursor=pull.began, synced_at=now, fully_synced_at=now)
+        store.stage_info(changes, info)
+        store.stage_pull(changes, None)
+        store.stage_recent(changes, recent)
     return report
 
 
@@ -158,53 +265,124 @@ def _pull_changes(
     store: ProjectStore,
     client: LabelStudioClient,
     project: Mapping[str, Any],
-    known: ProjectInfo,
     began: int,
     page_size: int,
     progress: Progress,
 ) -> SyncReport:
-    since = datetime.fromtimestamp(known.cursor / 1e6, tz=UTC) - _OVERLAP
-    pulled = TaskRows(known.questions)
-    for page, remaining in client.tasks(store.project_id, page_size=page_size, updated_after=since):
-        pulled.add(page)
-        progress("Pulling changed tasks", pulled.num_tasks, max(remaining, pulled.num_tasks))
-    removed: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+    """Pull the tasks updated since the last sync, and find those deleted."""
+    report = SyncReport()
+    annotators: set[int] = set()
+    since = datetime.fromtimestamp((_info_of(store).cursor - _OVERLAP) / 1e6, tz=UTC)
+    updated = client.updated_tasks(store.project_id, since)
+    recent = store.read_recent()
+    wanted = [task for task, moment in updated.items() if recent.get(task) != moment]
+    size = min(page_size, _TASKS_BETWEEN_PAUSES)
+    for start in range(0, len(wanted), size):
+        progress("Pulling changed tasks", start, len(wanted))
+        asked_at = time.monotonic()
+        rows = TaskRows(_info_of(store).questions)
+        rows.add(client.tasks_by_id(store.project_id, wanted[start : start + size]))
+        took = time.monotonic() - asked_at
+        report += _store_rows(store, rows)
+        annotators |= rows.annotators
+        if start + size < len(wanted):
+            # Half of Label Studio's time is left to those who label.
+            time.sleep(min(took, _LONGEST_PAUSE))
     stored = store.tasks.read()["task"]
-    expected = np.union1d(stored, pulled.task_ids)
-    if len(expected) != int(project["task_number"]):
+    if len(stored) != int(project["task_number"]):
         progress("Comparing task ids", 0, None)
-        existing = np.asarray(client.task_ids(store.project_id), dtype=np.int64)
-        removed = np.setdiff1d(stored, existing)
-        missing = np.setdiff1d(existing, expected)
-        pulled.add(client.tasks_by_id(store.project_id, missing.tolist()))
-    tasks, annotations, features = pulled.arrays()
-    replaced = np.union1d(tasks["task"], removed)
-    report = replace_tasks(store, known, replaced, tasks, annotations, features)
-    store.save_annotator_names(_names_of(client, annotations, store.annotator_names()))
-    info = store.read_info() or known
-    store.touch(
-        info,
-        title=project["title"],
-        cursor=began,
-        synced_at=time.time(),
-    )
-    log.log(_level(report), "project %s: sync: %s", store.project_id, report)
+        gone, missing = _differing_ids(client, store.project_id, stored)
+        rows = TaskRows(_info_of(store).questions)
+        rows.add(client.tasks_by_id(store.project_id, missing.tolist()))
+        report += _store_rows(store, rows)
+        annotators |= rows.annotators
+        with store.lock():
+            report += forget_tasks(store, gone)
+    _save_names(store, client, annotators, known=store.annotator_names())
+    with store.lock(), store.transaction() as changes:
+        info = replace(_info_of(store), cursor=began, synced_at=time.time())
+        store.stage_info(changes, info)
+        store.stage_recent(changes, updated)
     return report
 
 
-def _level(report: SyncReport) -> int:
-    """Log level: most looks into Label Studio find nothing new."""
-    return logging.INFO if report.is_change else logging.DEBUG
+def _differing_ids(
+    client: LabelStudioClient, project_id: int, stored: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ids of tasks that only the store has, and of those that only Label Studio has.
+
+    Ids are listed only where Label Studio counts another number of tasks.
+    """
+    gone: list[NDArray[np.int64]] = [stored[:0]]
+    missing: list[NDArray[np.int64]] = [stored[:0]]
+    ranges = [(0, _NO_END, stored)]
+    while ranges:
+        low, high, ours = ranges.pop()
+        number = client.count_tasks(project_id, after=low, up_to=high)
+        if number == len(ours):
+            continue
+        if number > _IDS_TO_LIST and len(ours) > 1:
+            middle = int(ours[len(ours) // 2 - 1])
+            below = np.searchsorted(ours, middle, side="right")
+            ranges += [(low, middle, ours[:below]), (middle, high, ours[below:])]
+            continue
+        theirs = np.asarray(client.task_ids(project_id, after=low, up_to=high), dtype=np.int64)
+        gone.append(np.setdiff1d(ours, theirs))
+        missing.append(np.setdiff1d(theirs, ours))
+    return np.concatenate(gone), np.concatenate(missing)
+
+
+def _store_rows(store: ProjectStore, rows: TaskRows, pull: Pull | None = None) -> SyncReport:
+    """Store pulled tasks, and how far the pull has come."""
+    with store.lock():
+        info = _info_of(store)
+        if not continued(info.questions, rows.questions):
+            raise NothingToComputeError(
+                f"The labeling config of project {store.project_id} changed while it was pulled.",
+                "The next sync pulls it anew.",
+            )
+        store.contents.save(rows.shown)
+        info = replace(info, questions=rows.grown(info.questions))
+        arrays = rows.arrays(store.answer_book, info.questions)
+        report = replace_tasks(store, info, rows.task_ids, *arrays)
+        if pull is not None:
+            with store.transaction() as changes:
+                store.stage_pull(changes, pull)
+    return report
 
 
 def pull_tasks(
     store: ProjectStore, client: LabelStudioClient, info: ProjectInfo, task_ids: Iterable[int]
 ) -> SyncReport:
-    """Pull some tasks as Label Studio holds them; those it no longer has are removed."""
+    """Pull some tasks as Label Studio holds them; those it no longer has are removed.
+
+    The caller holds the lock of `Work.STORE`.
+
+    Raises
+    ------
+    TooManyClassesError
+        A question has more different answers than can be classes.
+    """
     wanted = np.unique(np.asarray(list(task_ids), dtype=np.int64))
     pulled = TaskRows(info.questions)
     pulled.add(client.tasks_by_id(store.project_id, wanted.tolist()))
-    return replace_tasks(store, info, wanted, *pulled.arrays())
+    store.contents.save(pulled.shown)
+    info = replace(info, questions=pulled.grown(info.questions))
+    return replace_tasks(store, info, wanted, *pulled.arrays(store.answer_book, info.questions))
+
+
+def forget_tasks(store: ProjectStore, gone: NDArray[np.int64]) -> SyncReport:
+    """Forget deleted tasks with their annotations and features.
+
+    The caller holds the lock of `Work.STORE`.
+    """
+    if not len(gone):
+        return SyncReport()
+    info = _info_of(store)
+    nothing = select(store.tasks.read(gone), slice(0))
+    annotations = select(store.annotations(len(info.questions)).read(gone), slice(0))
+    features = select(store.features.read(gone), slice(0))
+    return replace_tasks(store, info, gone, nothing, annotations, features)
 
 
 def replace_tasks(
@@ -215,10 +393,14 @@ def replace_tasks(
     annotations: Arrays,
     features: Arrays | None,
 ) -> SyncReport:
-    """Replace all that is known of some tasks.
+    """Replace all that is known of some tasks, and close the requests that this answers.
+
+    The caller holds the lock of `Work.STORE`.
 
     Parameters
     ----------
+    info
+        With the classes that the annotations bring.
     replaced
         Ids of the tasks; those without a row in `tasks` are forgotten.
     features
@@ -227,12 +409,16 @@ def replace_tasks(
     table = store.annotations(len(info.questions))
     report = _difference(store.tasks.read(replaced), tasks, table.read(replaced), annotations)
     if report.is_change:
-        with store.transaction() as pipe:
-            store.tasks.stage_replacement(pipe, replaced, tasks)
-            table.stage_replacement(pipe, replaced, annotations)
+        new = replace(info, data_version=info.data_version + 1)
+        with store.transaction() as changes:
+            store.tasks.stage_replacement(changes, replaced, tasks)
+            table.stage_replacement(changes, replaced, annotations)
+            stage_answered(store, changes, replaced, tasks, annotations)
             if features is not None:
-                store.features.stage_replacement(pipe, replaced, features)
-            store.stage_info(pipe, replace(info, data_version=info.data_version + 1))
+                store.features.stage_replacement(changes, replaced, features)
+            store.stage_info(changes, new)
+            if store.has_results():
+                store.stage_changed(changes, report.tasks, new.data_version)
     return report
 
 
@@ -240,12 +426,15 @@ class TaskRows:
     """Rows of the store's tables, collected from tasks as Label Studio sends them."""
 
     def __init__(self, questions: Sequence[Question]) -> None:
-        self._questions = questions
+        self.questions = tuple(questions)
         self._sources = sources_of(questions)
         self._tasks: list[int] = []
         self._contents: list[NDArray[np.uint64]] = []
         self._features: list[csr_array] = []
         self._annotations: list[Annotation] = []
+        self._needs_contents = needs_contents(questions)
+        self.shown: dict[int, JSON] = {}
+        """Contents that annotators saw, by their hash, where some question needs them."""
 
     @property
     def task_ids(self) -> NDArray[np.int64]:
@@ -253,25 +442,52 @@ class TaskRows:
         return np.asarray(self._tasks, dtype=np.int64)
 
     @property
-    def num_tasks(self) -> int:
-        """Number of tasks collected so far."""
-        return len(self._tasks)
+    def annotators(self) -> set[int]:
+        """Ids of the annotators of the tasks collected so far."""
+        return {one.annotator for one in self._annotations}
 
     def add(self, tasks: Iterable[Mapping[str, Any]]) -> None:
         """Collect tasks with their annotations."""
         page = list(tasks)
         data = [task.get("data") or {} for task in page]
-        self._contents.append(content_hashes(data, self._sources))
+        hashes = content_hashes(data, self._sources)
+        self._contents.append(hashes)
+        if self._needs_contents:
+            keys = [source.key for source in self._sources]
+            self.shown |= {
+                number: {key: one[key] for key in keys if key in one}
+                for number, one in zip(hashes.tolist(), data, strict=True)
+            }
         self._features.append(extract(data, self._sources))
         for task in page:
             self._tasks.append(int(task["id"]))
             for raw in task.get("annotations") or []:
-                annotation = read_annotation(raw, self._questions, task=int(task["id"]))
+                annotation = read_annotation(raw, self.questions, task=int(task["id"]))
                 if annotation is not None:
                     self._annotations.append(annotation)
 
-    def arrays(self) -> tuple[Arrays, Arrays, Arrays]:
-        """Rows for the tables of tasks, annotations and features."""
+    def grown(self, questions: Sequence[Question]) -> tuple[Question, ...]:
+        """Questions with the classes that the collected annotations bring.
+
+        Raises
+        ------
+        TooManyClassesError
+            There are too many.
+        """
+        return grown(questions, self._annotations)
+
+    def arrays(
+        self, book: AnswerBook, questions: Sequence[Question] | None = None
+    ) -> tuple[Arrays, Arrays, Arrays]:
+        """Rows for the tables of tasks, annotations and features.
+
+        Parameters
+        ----------
+        book
+            Takes the answers that are no class.
+        questions
+            With the classes that the annotations bring. Default: those of the beginning.
+        """
         ids = self.task_ids
         contents = np.concatenate([np.empty(0, dtype=np.uint64), *self._contents])
         if self._features:
@@ -285,15 +501,40 @@ class TaskRows:
             features = {name: np.empty(0) for name in ("task", "index", "value")}
         return (
             {"task": ids, "content": contents},
-            annotation_rows(self._annotations, len(self._questions)),
+            annotation_rows(self._annotations, questions or self.questions, book),
             features,
         )
 
 
-def annotation_rows(annotations: Sequence[Annotation], num_questions: int) -> Arrays:
-    """Rows of the annotations table, by task and annotation id."""
+def annotation_rows(
+    annotations: Sequence[Annotation], questions: Sequence[Question], book: AnswerBook
+) -> Arrays:
+    """Rows of the annotations table, by task and annotation id.
+
+    Parameters
+    ----------
+    questions
+        With the classes that the annotations bring.
+    book
+        Takes the answers that are no class.
+    """
     ordered = sorted(annotations, key=lambda one: (one.task, one.id))
     codes = np.asarray([one.codes for one in ordered], dtype=np.int32)
+    codes = codes.reshape(len(ordered), len(questions))
+    for number, question in enumerate(questions):
+        given = [
+            (row, answer)
+            for row, one in enumerate(ordered)
+            if one.answers and (answer := one.answers[number]) is not None
+        ]
+        if not given:
+            continue
+        rows, answers = zip(*given, strict=True)
+        if question.type.is_class:
+            place = {name: code for code, name in enumerate(question.classes)}
+            codes[list(rows), number] = [place[name] for name in answers]
+        else:
+            codes[list(rows), number] = book.numbers_of(answers)
     return {
         "task": np.asarray([one.task for one in ordered], dtype=np.int64),
         "annotation": np.asarray([one.id for one in ordered], dtype=np.int64),
@@ -302,7 +543,7 @@ def annotation_rows(annotations: Sequence[Annotation], num_questions: int) -> Ar
         "lead_time": np.asarray([one.lead_time for one in ordered], dtype=np.float32),
         "is_cancelled": np.asarray([one.is_cancelled for one in ordered], dtype=np.uint8),
         "is_ground_truth": np.asarray([one.is_ground_truth for one in ordered], dtype=np.uint8),
-        "codes": codes.reshape(len(ordered), num_questions),
+        "codes": codes,
     }
 
 
@@ -348,15 +589,19 @@ def _compare(
     return added, removed, both[differs]
 
 
-def _names_of(
-    client: LabelStudioClient, annotations: Arrays, known: Mapping[int, str] | None = None
-) -> dict[int, str]:
-    """E-mail addresses of annotators whose names are not known yet."""
-    wanted = set(np.unique(annotations["annotator"]).tolist()) - set(known or {})
-    if not wanted:
-        return {}
-    return {
-        int(user["id"]): str(user.get("email") or user.get("username") or user["id"])
-        for user in client.users()
-        if int(user["id"]) in wanted
-    }
+def _save_names(
+    store: ProjectStore, client: LabelStudioClient, annotators: set[int], known: Mapping[int, str]
+) -> None:
+    """Keep the e-mail addresses of annotators whose names are not known yet.
+
+    Those whom Label Studio does not know any more get an empty name, and are not asked for
+    again.
+    """
+    wanted = annotators - set(known)
+    if wanted:
+        found = {
+            int(user["id"]): str(user.get("email") or user.get("username") or user["id"])
+            for user in client.users()
+            if int(user["id"]) in wanted
+        }
+        store.save_annotator_names(dict.fromkeys(wanted, "") | found)

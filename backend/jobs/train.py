@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
 import crowdlab_engine
+from backend.features.matrix import FeatureMatrix, feature_matrix
 from backend.jobs.labels import counted_labels, engine_labels
-from backend.label_studio.controls import Question
+from backend.jobs.train_sets import train_sets
+from backend.jobs.vocabulary import known_codes
+from backend.label_studio.questions import Question
 from backend.progress import Progress, silent
 from backend.store.arrays import Arrays
-from backend.store.project import ProjectStore
+from backend.store.project import ProjectInfo, ProjectStore, Summary
 from crowdlab_engine import (
+    Crowdlab,
     MultiannotatorLabels,
     NotEnoughLabels,
-    majority_vote,
-    out_of_sample_pred_probs,
+    Portfolio,
+    TrainedPortfolio,
 )
 
 log = logging.getLogger(__name__)
 
-_DENSE_WIDTH = 4096
-"""Features up to this width are given to the classifier as a dense array."""
+_REST = 10
+"""While people are labelling, training takes no more than one part in so many of the time."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class TrainedClassifier:
     """Shape (N, K); None if no classifier could be trained."""
     description: str
     """What was trained, or why nothing was."""
+    name: str = ""
+    """Which of the portfolio was chosen; empty if nothing was trained."""
 
     def rows(self) -> Arrays:
         """Rows for the table of pred_probs."""
@@ -58,75 +65,136 @@ class TrainedClassifiers:
     recipe: str
     """Engine version and settings that shape them."""
     questions: tuple[TrainedClassifier, ...]
+    seconds: float = 0.0
+    """CPU seconds that it took."""
+    is_complete: bool = True
+    """All of the portfolio were tried, not only those chosen before."""
 
 
 def train_classifiers(
-    store: ProjectStore, *, folds: int = 5, progress: Progress = silent
+    store: ProjectStore,
+    *,
+    folds: int = 5,
+    seconds: float = 60.0,
+    is_busy: bool = False,
+    progress: Progress = silent,
 ) -> TrainedClassifiers | None:
     """Train on what the store holds, unless that was done; None then.
 
     It may take long and changes nothing, so the caller need not hold the project's lock:
     labels that arrive meanwhile are counted when the result is used.
+
+    What is learnt is CROWDLAB's consensus of the annotators alone, each task weighted by its
+    quality. That of the last recompute would hand a classifier its own mistakes back, and
+    results would depend on what was computed before.
+
+    Parameters
+    ----------
+    folds
+        Of the cross-validation.
+    seconds
+        CPU seconds that it may take, all questions together.
+    is_busy
+        People are labelling, so it is soon to be done again: then only what was chosen
+        before is trained, and not before ten times the seconds of the last training have
+        passed. The whole portfolio is tried when it is not busy.
     """
     info = store.read_info()
     last = store.read_summary()
-    recipe = f"crowdlab_engine={crowdlab_engine.__version__} folds={folds}"
-    if info is None or (
-        last is not None and last.trained_version == info.data_version and last.recipe == recipe
-    ):
+    recipe = f"crowdlab_engine={crowdlab_engine.__version__} folds={folds} seconds={seconds:g}"
+    if info is None or (last is not None and _is_good(last, info, recipe, is_busy=is_busy)):
         return None
+    began = time.process_time()
     tasks = store.tasks.read()
-    annotations = store.annotations(len(info.questions)).read()
-    matrix = _features(store, tasks, info.feature_width)
-    trained = []
+    annotations = known_codes(store.annotations(len(info.questions)).read(), info.questions)
+    features = feature_matrix(store, info, tasks["task"])
+    media = store.read_media()
+    missing = media.sentences() if media else []
+    previous = _previous_names(last, info)
+    trained: list[TrainedClassifier] = []
     for number, question in enumerate(info.questions):
         progress("Training classifiers", number, len(info.questions))
+        if question.type.is_set:
+            counted = counted_labels(annotations, number)
+            matrix = None if features is None else features.matrix
+            of_sets = train_sets(question, number, counted, store.answer_book, tasks, matrix, folds)
+            trained.append(TrainedClassifier(question, tasks["task"], *of_sets))
+            continue
+        if not question.type.is_class:
+            reason = "none: there is no classifier for answers of this form"
+            trained.append(TrainedClassifier(question, tasks["task"], None, reason))
+            continue
         counted = counted_labels(annotations, number)
         labels = engine_labels(tasks["task"], counted, number, question)
-        pred_probs, description = _train(labels, matrix, tasks["content"], folds)
-        trained.append(TrainedClassifier(question, tasks["task"], pred_probs, description))
+        left = began + seconds - time.process_time()
+        portfolio = Portfolio(
+            None if features is None else features.is_count,
+            seconds=max(left / (len(info.questions) - number), 1e-3),
+            n_splits=folds,
+        )
+        found = _train(
+            portfolio, labels, features, tasks["content"], previous[number], is_busy=is_busy
+        )
+        if isinstance(found, str):
+            described = ". ".join([f"none: {found}", *missing]).removesuffix(".")
+            trained.append(TrainedClassifier(question, tasks["task"], None, described))
+        else:
+            described = ". ".join([str(found), *missing]).removesuffix(".")
+            trained.append(
+                TrainedClassifier(question, tasks["task"], found.pred_probs, described, found.name)
+            )
     progress("Training classifiers", len(info.questions), len(info.questions))
-    return TrainedClassifiers(info.data_version, recipe, tuple(trained))
-
-
-def _features(
-    store: ProjectStore, tasks: Arrays, width: int
-) -> csr_array | NDArray[np.float64] | None:
-    """Features of all tasks, in the order of the tasks; None if there are none."""
-    rows = store.features.read()
-    # A task can be deleted between the two reads.
-    rows = {name: values[np.isin(rows["task"], tasks["task"])] for name, values in rows.items()}
-    if not len(rows["task"]):
-        return None
-    position = np.searchsorted(tasks["task"], rows["task"])
-    # Of hashed words most never occur; a classifier would still carry a weight for each.
-    used, column = np.unique(rows["index"], return_inverse=True)
-    matrix = csr_array(
-        (rows["value"].astype(np.float64), (position, column)),
-        shape=(len(tasks["task"]), len(used)),
+    return TrainedClassifiers(
+        info.data_version,
+        recipe,
+        tuple(trained),
+        seconds=time.process_time() - began,
+        is_complete=not (is_busy and any(previous)),
     )
-    return matrix.toarray() if width <= _DENSE_WIDTH else matrix
+
+
+def _is_good(last: Summary, info: ProjectInfo, recipe: str, *, is_busy: bool) -> bool:
+    """Whether what was trained last is good enough for now."""
+    if last.recipe != recipe:
+        return False
+    if not is_busy:
+        return last.trained_version == info.data_version and last.is_complete
+    is_rested = time.time() - last.trained_at >= _REST * last.training_seconds
+    return last.trained_version == info.data_version or not is_rested
+
+
+def _previous_names(last: Summary | None, info: ProjectInfo) -> Sequence[str]:
+    """Which classifier was chosen for each question; empty if none was."""
+    known = {} if last is None else {one.name: one.classifier_name for one in last.questions}
+    return [known.get(question.name, "") for question in info.questions]
 
 
 def _train(
+    portfolio: Portfolio,
     labels: MultiannotatorLabels,
-    features: csr_array | NDArray[np.float64] | None,
+    features: FeatureMatrix | None,
     contents: NDArray[Any],
-    folds: int,
-) -> tuple[NDArray[np.float64] | None, str]:
-    """Out-of-sample pred_probs of a classifier trained on the majority vote, and its name."""
+    previous: str,
+    *,
+    is_busy: bool,
+) -> TrainedPortfolio | str:
+    """Train on the consensus of the annotators, or say why nothing is trained."""
     if features is None:
-        return None, "none: the tasks hold no text or image that can be read"
+        return "the tasks hold no text, number, image or sound that can be read"
+    if not labels.num_labels:
+        return "nobody has answered this question"
+    alone = Crowdlab().fit(labels)
     try:
         # Threads of the linear algebra only get into each other's way at these sizes.
         with threadpool_limits(limits=1):
-            pred_probs = out_of_sample_pred_probs(
-                features,
-                majority_vote(labels),
-                num_classes=labels.num_classes,
+            return portfolio.train(
+                features.matrix,
+                labels,
+                alone.consensus_label_,
+                sample_weight=np.nan_to_num(alone.consensus_quality_score_),
                 groups=contents,
-                n_splits=folds,
+                previous=previous,
+                only_previous=is_busy,
             )
     except NotEnoughLabels as reason:
-        return None, f"none: {reason}"
-    return pred_probs, "logistic regression on task features"
+        return str(reason)

@@ -6,19 +6,22 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.errors import LabelStudioError, RequestRefusedError
+from backend.errors import LabelStudioError, RequestRefusedError, UnknownVersionError
+from backend.jobs.answer_regions import AnswerRegions
 from backend.label_studio.client import LabelStudioClient
-from backend.label_studio.controls import NO_LABEL, Question, validate_predictions
+from backend.label_studio.controls import validate_predictions
 from backend.progress import Progress, silent
 from backend.store.arrays import Arrays
-from backend.store.project import JSON, ProjectInfo, ProjectStore, Publication
+from backend.store.changes import Changes
+from backend.store.project import JSON, ModelVersion, ProjectInfo, ProjectStore, Publication, Work
 from backend.store.tables import select
 
 log = logging.getLogger(__name__)
@@ -30,7 +33,9 @@ _DELETE_AT_ONCE = 800
 """Predictions of a version that Label Studio deletes in less than SQLite waits for a lock."""
 
 _OURS = re.compile(r"crowdlab-(\d{6,})")
-_HISTORY = 50
+_IDS_TO_ASK = 50_000
+"""Up to this many ids of predictions are asked for in one request, which Label Studio does
+not divide into pages."""
 
 
 def version_name(number: int) -> str:
@@ -51,6 +56,8 @@ class WriteBackReport:
     is_new_version: bool = False
     num_waiting: int = 0
     """Predictions that are still to be changed."""
+    is_pinned: bool = False
+    """A rollback keeps the predictions as they are."""
 
     @property
     def num_amended(self) -> int:
@@ -68,6 +75,11 @@ class WriteBackReport:
         )
 
     def __str__(self) -> str:
+        if self.is_pinned:
+            return (
+                f"left as rolled back, in {self.model_version}; "
+                "`crowdlab rollback PROJECT --undo` publishes the present consensus"
+            )
         if self.is_new_version:
             return f"published {self.num_predictions:,} predictions as {self.model_version}"
         waiting = f"; {self.num_waiting:,} more follow later" if self.num_waiting else ""
@@ -79,23 +91,6 @@ class WriteBackReport:
             f"{self.model_version}: {self.changed:,} predictions changed, "
             f"{self.created:,} created, {self.deleted:,} deleted{waiting}"
         )
-
-
-def result_of(questions: Iterable[Question], labels: NDArray[Any]) -> list[JSON]:
-    """Result of one task's prediction: a region per answered question.
-
-    Parameters
-    ----------
-    questions
-        Q questions.
-    labels
-        (Q,) class codes, `NO_LABEL` where there is no consensus.
-    """
-    return [
-        question.region_of(int(label))
-        for question, label in zip(questions, labels, strict=True)
-        if label != NO_LABEL
-    ]
 
 
 def expected_predictions(consensus: Arrays) -> Arrays:
@@ -122,7 +117,8 @@ def write_back(
     tolerance: float = 0.0,
     at_most: int | None = None,
     may_publish: bool = True,
-    only: Iterable[int] | None = None,
+    keep_versions: int = 5,
+    reason: str = "recompute",
     progress: Progress = silent,
 ) -> WriteBackReport:
     """Make Label Studio's predictions equal to the stored consensus.
@@ -131,7 +127,8 @@ def write_back(
     version, the most different first. More are published as a new one: all predictions in
     one import, then the project's model version, so that people see the old predictions
     until the new ones are complete; `remove_old_versions` does the rest. A run that was cut
-    short anywhere is finished or cleaned up by the next. The caller holds the project's lock.
+    short anywhere is finished or cleaned up by the next. The caller holds the lock of
+    `Work.WRITE`.
 
     Parameters
     ----------
@@ -141,8 +138,10 @@ def write_back(
         Change no more tasks than this now; the report tells how many wait.
     may_publish
         Whether a new version may be published while the current one is intact.
-    only
-        Amend these tasks alone, if there is a current version; others follow later.
+    keep_versions
+        Of how many replaced versions to keep what they said.
+    reason
+        Why it is done, for the audit trail.
 
     Raises
     ------
@@ -154,17 +153,16 @@ def write_back(
     info = store.read_info()
     if info is None:
         return WriteBackReport("", 0)
-    table = store.published(len(info.questions))
-    expected = expected_predictions(store.consensus(len(info.questions)).read())
-    published = table.read()
     publication = store.read_publication()
-    if only is not None and publication is not None and publication.num_predictions:
-        chosen = np.intersect1d(_differing(published, expected), np.fromiter(only, dtype=np.int64))
-        return _amend(store, client, info, publication, expected, published, chosen, progress)
+    if publication is not None and publication.is_pinned:
+        return _left_pinned(publication)
+    expected = expected_predictions(store.consensus(len(info.questions)).read())
+    published = store.published(len(info.questions)).read()
     versions = client.model_versions(store.project_id)
+    shown = str(client.project(store.project_id).get("model_version") or "")
     if not len(expected["task"]):
         return _withdraw(store, client, info, versions)
-    for name in _unfinished(versions, publication):
+    for name in _unfinished(versions, publication, shown):
         client.delete_model_version(store.project_id, name)
         del versions[name]
     differing = _differing(published, expected, tolerance)
@@ -173,13 +171,51 @@ def write_back(
     is_intact = (
         publication is not None
         and versions.get(publication.model_version, 0) == num_held
-        and client.project(store.project_id).get("model_version") == publication.model_version
+        and shown == publication.model_version
     )
     if publication is None or not is_intact or (may_publish and len(differing) > amend_limit):
-        return _publish(store, client, info, publication, versions, expected, progress)
+        release = _Release(store, client, info, reason, keep_versions)
+        return release.publish(versions, expected, progress)
     some = differing[:at_most]
-    report = _amend(store, client, info, publication, expected, published, some, progress)
+    report = amend_tasks(store, client, info, publication, some, progress)
     return replace(report, num_waiting=len(differing) - len(some))
+
+
+def _left_pinned(publication: Publication) -> WriteBackReport:
+    return WriteBackReport(publication.model_version, publication.num_predictions, is_pinned=True)
+
+
+def send_changes(store: ProjectStore, client: LabelStudioClient, at_most: int) -> dict[int, float]:
+    """Bring the predictions that wait longest up to the newest state of their tasks.
+
+    However often a task changed since, its prediction is changed once. What Label Studio does
+    not take goes on waiting. The caller holds the lock of `Work.WRITE`.
+
+    Returns
+    -------
+    dict
+        Tasks that were sent, to the moment of their first change, seconds since 1970.
+    """
+    info, publication = store.read_info(), store.read_publication()
+    if info is None or publication is None or publication.is_pinned:
+        store.forget_unsent()
+        return {}
+    taken = store.take_unsent(at_most)
+    if not taken:
+        return {}
+    tasks = np.asarray(sorted(taken), dtype=np.int64)
+    num_questions = len(info.questions)
+    # What a new version or an equal answer has brought there already needs no request.
+    differing = _differing(
+        store.published(num_questions).read(tasks),
+        expected_predictions(store.consensus(num_questions).read(tasks)),
+    )
+    try:
+        amend_tasks(store, client, info, publication, differing)
+    except LabelStudioError:
+        store.put_back_unsent(taken)
+        raise
+    return taken
 
 
 def remove_old_versions(
@@ -203,109 +239,241 @@ def remove_old_versions(
         if size <= _DELETE_AT_ONCE:
             deleted += client.delete_model_version(store.project_id, name)
             continue
-        ids = client.predictions_of_version(store.project_id, name)
-        for step, prediction in enumerate(ids):
-            progress(f"Removing {name}", step, len(ids))
+        found = client.predictions_of_version(store.project_id, name)
+        for step, (prediction, _) in enumerate(found):
+            progress(f"Removing {name}", step, len(found))
             client.delete_prediction(prediction)
-        progress(f"Removing {name}", len(ids), len(ids))
-        deleted += len(ids)
+        progress(f"Removing {name}", len(found), len(found))
+        deleted += len(found)
     return deleted
 
 
-def _unfinished(versions: dict[str, int], publication: Publication | None) -> list[str]:
-    """Versions of ours that a publication left behind when it was cut short."""
-    last = publication.number if publication else 0
+def roll_back(
+    store: ProjectStore,
+    client: LabelStudioClient,
+    version: str,
+    *,
+    keep_versions: int = 5,
+    progress: Progress = silent,
+) -> WriteBackReport:
+    """Publish anew what a replaced model version said, and leave it so.
+
+    Tasks that were deleted since are left out. Consensus goes on being computed, but Label
+    Studio shows this version until `release_pin`. The caller holds the lock of `Work.WRITE`.
+
+    Raises
+    ------
+    UnknownVersionError
+        It is not known any more what the version said.
+    """
+    info = store.read_info()
+    kept = store.kept_versions()
+    if info is None or version not in kept:
+        raise UnknownVersionError(
+            f"It is not known what {version} of project {store.project_id} said.",
+            f"Known are: {', '.join(kept) or 'none'}.",
+        )
+    said = store.said_by(version, len(info.questions)).read()
+    said = select(said, np.isin(said["task"], store.tasks.read()["task"]))
+    versions = client.model_versions(store.project_id)
+    release = _Release(store, client, info, f"rollback to {version}", keep_versions, version)
+    return release.publish(versions, said, progress)
+
+
+def release_pin(store: ProjectStore) -> None:
+    """Let predictions follow the consensus again. The caller holds the lock of `Work.WRITE`."""
+    publication = store.read_publication()
+    if publication is not None and publication.is_pinned:
+        with store.transaction() as changes:
+            store.stage_publication(changes, replace(publication, is_pinned=False))
+            store.stage_audit(changes, "undo rollback", model_version=publication.model_version)
+
+
+def _unfinished(versions: Iterable[str], publication: Publication | None, shown: str) -> list[str]:
+    """Versions of ours that a publication left behind when it was cut short.
+
+    They are newer than the one that is published, and than the one that people see, which is
+    what is known after Redis has lost its data.
+    """
+    last = max(publication.number if publication else 0, _number_of(shown))
     return [name for name in versions if _number_of(name) > last]
 
 
-def _publish(
-    store: ProjectStore,
-    client: LabelStudioClient,
-    info: ProjectInfo,
-    publication: Publication | None,
-    versions: dict[str, int],
-    expected: Arrays,
-    progress: Progress,
-) -> WriteBackReport:
-    """Add all predictions anew, as a new model version, and show that one."""
-    last = max([_number_of(name) for name in versions], default=0)
-    number = max(last, publication.number if publication else 0) + 1
-    name = version_name(number)
-    predictions = [
-        _prediction(info, expected, place, name) for place in range(len(expected["task"]))
-    ]
-    validate_predictions(info.label_config, predictions)
-    progress(f"Publishing {name}", 0, len(predictions))
-    try:
-        created = client.import_predictions(store.project_id, predictions)
-    except LabelStudioError:
-        # What was stored before the failure must not stay as a second prediction.
-        client.delete_model_version(store.project_id, name)
-        raise
-    if created != len(predictions):
-        client.delete_model_version(store.project_id, name)
-        raise LabelStudioError(
-            f"Label Studio stored {created:,} of {len(predictions):,} predictions for project "
-            f"{store.project_id}, so none was published.",
-            "Run `crowdlab sync --full` for the project: tasks or its labeling config may have "
-            "changed meanwhile.",
+@dataclass(frozen=True)
+class _Release:
+    """A new model version that takes the place of the current one."""
+
+    store: ProjectStore
+    client: LabelStudioClient
+    info: ProjectInfo
+    reason: str
+    keep_versions: int
+    restores: str = ""
+
+    def publish(
+        self, versions: dict[str, int], expected: Arrays, progress: Progress
+    ) -> WriteBackReport:
+        """Add all predictions anew, as a new model version, and show that one."""
+        store, client = self.store, self.client
+        old = store.read_publication()
+        last = max([_number_of(name) for name in versions], default=0)
+        number = max(last, old.number if old else 0) + 1
+        name = version_name(number)
+        regions = AnswerRegions(store, self.info, expected)
+        predictions = [
+            _prediction(regions, expected, place, name) for place in range(len(expected["task"]))
+        ]
+        validate_predictions(self.info.label_config, predictions)
+        progress(f"Publishing {name}", 0, len(predictions))
+        self._import(name, predictions)
+        progress(f"Publishing {name}", len(predictions), len(predictions))
+        store.check_lock(Work.WRITE)
+        client.update_project(store.project_id, model_version=name)
+        ids = self._ids_of(name, expected["task"])
+        new = Publication(
+            model_version=name,
+            number=number,
+            published_at=time.time(),
+            num_predictions=len(predictions),
+            is_pinned=bool(self.restores),
         )
-    progress(f"Publishing {name}", len(predictions), len(predictions))
-    client.update_project(store.project_id, model_version=name)
-    history = (publication.history if publication else ()) + (name,)
-    new = Publication(
-        model_version=name,
-        number=number,
-        published_at=time.time(),
-        num_predictions=len(predictions),
-        history=history[-_HISTORY:],
-    )
-    with store.transaction() as pipe:
-        store.published(len(info.questions)).stage_all(pipe, expected)
-        store.stage_publication(pipe, new)
-    log.info("project %s: published %s (%s predictions)", store.project_id, name, created)
-    return WriteBackReport(name, len(predictions), created=created, is_new_version=True)
+        with store.transaction() as changes:
+            if old is not None:
+                self._keep(changes, old.model_version)
+            table = store.published(len(self.info.questions))
+            table.stage_all(changes, {**expected, "prediction": ids})
+            store.stage_publication(changes, new)
+            store.stage_model_version(changes, self._record(name, new))
+            store.stage_audit(
+                changes,
+                "publish",
+                reason=self.reason,
+                model_version=name,
+                replaces=old.model_version if old else "",
+                num_predictions=len(predictions),
+            )
+        log.info("project %s: published %s: %s predictions", store.project_id, name, len(ids))
+        return WriteBackReport(
+            name, len(predictions), created=len(predictions), is_new_version=True
+        )
+
+    def _import(self, name: str, predictions: list[JSON]) -> None:
+        store, client = self.store, self.client
+        store.check_lock(Work.WRITE)
+        try:
+            created = client.import_predictions(store.project_id, predictions)
+        except LabelStudioError:
+            # What was stored before the failure must not stay as a second prediction.
+            with suppress(LabelStudioError):
+                client.delete_model_version(store.project_id, name)
+            raise
+        if created != len(predictions):
+            client.delete_model_version(store.project_id, name)
+            raise LabelStudioError(
+                f"Label Studio stored {created:,} of {len(predictions):,} predictions for project "
+                f"{store.project_id}, so none was published.",
+                "Run `crowdlab sync --full` for the project: tasks or its labeling config may have "
+                "changed meanwhile.",
+            )
+
+    def _ids_of(self, name: str, tasks: NDArray[Any]) -> NDArray[np.int64]:
+        """Ids of the predictions of a version, in the order of the tasks; 0 where not asked for."""
+        ids = np.zeros(len(tasks), dtype=np.int64)
+        if len(tasks) <= _IDS_TO_ASK:
+            found = self.client.predictions_of_version(self.store.project_id, name)
+            by_task = {task: prediction for prediction, task in found}
+            ids[:] = [by_task.get(task, 0) for task in tasks.tolist()]
+        return ids
+
+    def _keep(self, changes: Changes, version: str) -> None:
+        """Keep what the replaced version said, and no more versions than wanted."""
+        if not self.keep_versions:
+            return
+        self.store.stage_keep_published(changes, version)
+        kept = [name for name in self.store.kept_versions() if name != version]
+        for name in kept[: max(0, len(kept) + 1 - self.keep_versions)]:
+            self.store.stage_drop_version(changes, name)
+
+    def _record(self, name: str, new: Publication) -> ModelVersion:
+        summary = self.store.read_summary()
+        return ModelVersion(
+            name=name,
+            published_at=new.published_at,
+            num_predictions=new.num_predictions,
+            reason=self.reason,
+            fingerprint=summary.fingerprint if summary else "",
+            recipe=f"method={summary.method} {summary.recipe}" if summary else "",
+            restores=self.restores,
+        )
 
 
-def _amend(
+def amend_tasks(
     store: ProjectStore,
     client: LabelStudioClient,
     info: ProjectInfo,
     publication: Publication,
-    expected: Arrays,
-    published: Arrays,
     tasks: NDArray[Any],
-    progress: Progress,
+    progress: Progress = silent,
 ) -> WriteBackReport:
-    """Change the predictions of a few tasks in the current model version."""
-    version = publication.model_version
-    counts: Counter[str] = Counter()
-    position = {int(task): place for place, task in enumerate(expected["task"])}
-    done = []
+    """Change the predictions of a few tasks in the current model version.
+
+    The caller holds the lock of `Work.WRITE`.
+
+    Raises
+    ------
+    LabelStudioError
+        Label Studio does not take it; what was changed before is kept.
+    LockLostError
+        Another process does this work now.
+    """
+    num_questions = len(info.questions)
+    expected = expected_predictions(store.consensus(num_questions).read(tasks))
+    table = store.published(num_questions)
+    published = table.read(tasks)
+    amendment = _Amendment(store, client, publication.model_version)
+    regions = AnswerRegions(store, info, expected)
+    wanted = {int(task): place for place, task in enumerate(expected["task"])}
+    known = dict(zip(published["task"].tolist(), published["prediction"].tolist(), strict=True))
+    failure: LabelStudioError | None = None
     for step, task in enumerate(tasks.tolist()):
         progress("Changing predictions", step, len(tasks))
-        place = position.get(task)
-        wanted = None if place is None else _prediction(info, expected, place, version)
+        place = wanted.get(task)
+        prediction = (
+            None
+            if place is None
+            else _prediction(regions, expected, place, publication.model_version)
+        )
         try:
-            for change, number in _amend_task(client, store.project_id, task, version, wanted):
-                counts[change] += number
+            amendment.amend(task, prediction, known.get(task))
         except RequestRefusedError as error:
             # The task was deleted. If we do not know that yet, a later sync tells.
-            if wanted is not None:
+            if prediction is not None:
                 log.warning("project %s: task %s is left: %s", store.project_id, task, error)
                 continue
-        done.append(task)
+            amendment.ids[task] = 0
+        except LabelStudioError as error:
+            failure = error
+            break
     total = publication.num_predictions
-    if done:
-        kept = select(published, ~np.isin(published["task"], done))
+    if done := sorted(amendment.ids):
         new = select(expected, np.isin(expected["task"], done))
-        total = len(kept["task"]) + len(new["task"])
-        with store.transaction() as pipe:
-            store.published(len(info.questions)).stage_replacement(pipe, done, new)
-            store.stage_publication(pipe, replace(publication, num_predictions=total))
-        log.info("project %s: changed %s predictions of %s", store.project_id, len(done), version)
+        ids = np.asarray([amendment.ids[task] for task in new["task"].tolist()], dtype=np.int64)
+        total += len(new["task"]) - int(np.isin(published["task"], done).sum())
+        with store.transaction() as changes:
+            table.stage_replacement(changes, done, {**new, "prediction": ids})
+            store.stage_publication(changes, replace(publication, num_predictions=total))
+            store.stage_landed(changes, done)
+        log.info(
+            "project %s: changed %s predictions of %s",
+            store.project_id,
+            len(done),
+            publication.model_version,
+        )
+    if failure is not None:
+        raise failure
+    counts = amendment.counts
     return WriteBackReport(
-        version,
+        publication.model_version,
         total,
         created=counts["created"],
         changed=counts["changed"],
@@ -313,33 +481,70 @@ def _amend(
     )
 
 
-def _amend_task(
-    client: LabelStudioClient, project_id: int, task: int, version: str, wanted: JSON | None
-) -> Iterator[tuple[str, int]]:
-    """Leave a task with the wanted prediction of the version, or with none; tells each change."""
-    present = [
-        int(one["id"])
-        for one in client.predictions_of_task(task)
-        if one["model_version"] == version
-    ]
-    keep = 0
-    if wanted is not None and present:
-        client.update_prediction(project_id, present[0], wanted)
-        keep = 1
-        yield "changed", 1
-    elif wanted is not None:
-        client.create_prediction(project_id, wanted)
-        yield "created", 1
-    for surplus in present[keep:]:
-        client.delete_prediction(surplus)
-        yield "deleted", 1
+class _Amendment:
+    """Changes of single predictions of one model version."""
+
+    def __init__(self, store: ProjectStore, client: LabelStudioClient, version: str) -> None:
+        self.ids: dict[int, int] = {}
+        """Task to its prediction, of the tasks that are done; 0 if it has none."""
+        self.counts: Counter[str] = Counter()
+        self._store = store
+        self._client = client
+        self._version = version
+
+    def amend(self, task: int, wanted: JSON | None, known: int | None) -> None:
+        """Leave a task with the wanted prediction of the version, or with none.
+
+        Parameters
+        ----------
+        known
+            Id of its prediction: 0 if it has one whose id is not known, None if it has none.
+        """
+        self._store.check_lock(Work.WRITE)
+        if wanted is not None and known and self._update(known, wanted):
+            self.ids[task] = known
+        elif wanted is not None and known is None and self._store.mark_in_flight(task):
+            self.ids[task] = self._create(wanted)
+        else:
+            self.ids[task] = self._settle(task, wanted)
+
+    def _update(self, prediction: int, wanted: JSON) -> bool:
+        try:
+            self._client.update_prediction(self._store.project_id, prediction, wanted)
+        except RequestRefusedError:  # somebody deleted it
+            return False
+        self.counts["changed"] += 1
+        return True
+
+    def _create(self, wanted: JSON) -> int:
+        self.counts["created"] += 1
+        return self._client.create_prediction(self._store.project_id, wanted)
+
+    def _settle(self, task: int, wanted: JSON | None) -> int:
+        """Look which predictions of the version the task has, and leave one or none."""
+        present = [
+            int(one["id"])
+            for one in self._client.predictions_of_task(task)
+            if one["model_version"] == self._version
+        ]
+        keep = 0
+        if wanted is not None and present:
+            keep = present.pop(0)
+            self._client.update_prediction(self._store.project_id, keep, wanted)
+            self.counts["changed"] += 1
+        elif wanted is not None:
+            keep = self._create(wanted)
+        for surplus in present:
+            self._client.delete_prediction(surplus)
+            self.counts["deleted"] += 1
+        return keep
 
 
-def _prediction(info: ProjectInfo, expected: Arrays, place: int, version: str) -> JSON:
+def _prediction(regions: AnswerRegions, expected: Arrays, place: int, version: str) -> JSON:
     """One prediction in Label Studio's form."""
     return {
         "task": int(expected["task"][place]),
-        "result": result_of(info.questions, expected["label"][place]),
+        "result": regions.of(place),
         "score": float(expected["score"][place]),
         "model_version": version,
     }
@@ -357,10 +562,16 @@ def _withdraw(
         client.update_project(store.project_id, model_version="")
     table = store.published(len(info.questions))
     publication = store.read_publication()
-    with store.transaction() as pipe:
-        table.stage_all(pipe, select(table.read(), slice(0)))
-        if publication is not None:
-            store.stage_publication(pipe, replace(publication, num_predictions=0))
+    with store.transaction() as changes:
+        table.stage_parts(changes, [])
+        if publication is not None and publication.num_predictions:
+            store.stage_publication(changes, replace(publication, num_predictions=0))
+            store.stage_audit(
+                changes,
+                "withdraw",
+                reason="no task has a consensus any more",
+                model_version=publication.model_version,
+            )
     return WriteBackReport("", 0, deleted=deleted)
 
 

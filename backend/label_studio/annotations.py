@@ -6,12 +6,14 @@ events) differ in form, not in content; this module is where the forms meet.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from backend.label_studio.controls import Question
+from backend.answers.forms import class_of, code_of, structured_form
+from backend.label_studio.questions import NO_LABEL, Question
 
 _LONGEST_SECONDS = 10**10
 
@@ -33,7 +35,11 @@ class Annotation:
     """The annotator skipped the task."""
     is_ground_truth: bool
     codes: tuple[int, ...]
-    """Class code per question, `NO_LABEL` where it is left open."""
+    """Class code per question, `NO_LABEL` where it is left open or not answered by a class that
+    is known by now."""
+    answers: tuple[str | None, ...] = ()
+    """Answer per question, None where it is left open or a class of the config; empty if all
+    are. A class that annotators can bring is its name, any other answer canonical JSON."""
 
 
 def read_annotation(
@@ -72,8 +78,24 @@ def read_annotation(
         lead_time=_seconds_of(raw.get("lead_time")),
         is_cancelled=bool(raw.get("was_cancelled")),
         is_ground_truth=bool(raw.get("ground_truth")),
-        codes=tuple(question.code_of(regions) for question in questions),
+        codes=tuple(
+            code_of(question, regions) if question.type.is_class else NO_LABEL
+            for question in questions
+        ),
+        answers=tuple(_answer_in(question, regions) for question in questions),
     )
+
+
+def _answer_in(question: Question, result: Sequence[object]) -> str | None:
+    if question.type.is_class:
+        return class_of(question, result) if question.is_open else None
+    answer = structured_form(question).answer_in(question, result)
+    return None if answer is None else canonical(answer)
+
+
+def canonical(answer: object) -> str:
+    """JSON of an answer, the same for equal answers."""
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def microseconds_of(moment: object) -> int:

@@ -1,88 +1,28 @@
-"""Labeling configs: which questions they ask, and labels to and from results.
-
-A question is one control tag for which there is a consensus. Two control tags never
-mix: each has its own classes, labels, consensus and prediction region.
-"""
+"""Labeling configs: which questions they ask."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
 
 from label_studio_sdk.label_interface import LabelInterface
 from label_studio_sdk.label_interface.control_tags import ControlTag
 
+from backend.answers.choice import is_on
+from backend.answers.forms import question_of
 from backend.errors import UnsupportedProjectError
+from backend.label_studio.questions import JSON, Question, Source
 
-JSON = dict[str, Any]
-
-NO_LABEL = -1
-"""Code of a question that an annotation leaves open."""
-
-_KINDS_WITH_FEATURES = {"Text": "text", "HyperText": "text", "Image": "image"}
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the content that a question is about stands in a task's data."""
-
-    kind: str
-    """`text` or `image`."""
-    key: str
-    """Key in the task's data."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """A control tag with a finite set of answers, of which an annotator gives one."""
-
-    name: str
-    """The tag's `name`, which results carry as `from_name`."""
-    to_name: str
-    """Name of the object tag that it labels."""
-    classes: tuple[str, ...]
-    """Possible answers, in the config's order; a label's code is its position."""
-    sources: tuple[Source, ...] = field(default=())
-    """Contents from which a classifier could learn the answer."""
-
-    def code_of(self, result: Sequence[Mapping[str, Any]]) -> int:
-        """Code of the class that an annotation's result gives, else `NO_LABEL`.
-
-        Anything but exactly one known class (nothing chosen, several chosen, a class that
-        the config no longer has) is no label.
-        """
-        for region in result:
-            if not isinstance(region, Mapping) or region.get("from_name") != self.name:
-                continue
-            value = region.get("value")
-            choices = value.get("choices") if isinstance(value, Mapping) else None
-            if isinstance(choices, list) and len(choices) == 1 and choices[0] in self.classes:
-                return self.classes.index(choices[0])
-        return NO_LABEL
-
-    def region_of(self, code: int) -> JSON:
-        """Region of a prediction's result that says class `code`."""
-        return {
-            "from_name": self.name,
-            "to_name": self.to_name,
-            "type": "choices",
-            "value": {"choices": [self.classes[code]]},
-        }
-
-    def to_json(self) -> JSON:
-        """Plain form, for storage."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, plain: JSON) -> Question:
-        """Inverse of `to_json`."""
-        return cls(
-            name=plain["name"],
-            to_name=plain["to_name"],
-            classes=tuple(plain["classes"]),
-            sources=tuple(Source(**source) for source in plain["sources"]),
-        )
+_KINDS_WITH_FEATURES = {
+    "Text": "text",
+    "HyperText": "text",
+    "Paragraphs": "text",
+    "Table": "text",
+    "List": "text",
+    "Image": "image",
+    "Audio": "audio",
+    "AudioPlus": "audio",
+}
 
 
 @dataclass(frozen=True)
@@ -92,6 +32,13 @@ class LabelingConfig:
     questions: tuple[Question, ...]
     unsupported: dict[str, str]
     """Control tags without a consensus: name of the tag to the reason."""
+
+    def without(self, given_up: Mapping[str, str]) -> LabelingConfig:
+        """The same without some questions, given by their name with the reason."""
+        return LabelingConfig(
+            tuple(one for one in self.questions if one.name not in given_up),
+            {**self.unsupported, **given_up},
+        )
 
     def require_questions(self, project_id: int) -> tuple[Question, ...]:
         """Return the questions.
@@ -109,8 +56,8 @@ class LabelingConfig:
         )
         raise UnsupportedProjectError(
             f"Project {project_id} asks no question that has a consensus ({found}).",
-            'Its labeling config needs a <Choices choice="single"> tag with <Choice> classes '
-            "(Label Studio: Settings > Labeling Interface).",
+            "Its labeling config needs a control tag that this service supports, such as <Choices> "
+            "with <Choice> classes (Label Studio: Settings > Labeling Interface).",
         )
 
 
@@ -125,51 +72,66 @@ def parse_config(label_config: str) -> LabelingConfig:
         interface = LabelInterface(label_config)
         controls = list(interface.controls or ())
         sources = _sources_of(interface)
+        elements = {element.get("name"): element for element in interface._tree.iter()}
     except Exception as error:
         return LabelingConfig((), {"labeling config": f"not readable: {error}"})
     questions, unsupported = [], {}
+    per_region: list[tuple[ControlTag, Question]] = []
     for control in controls:
-        reason = _reason_against(control)
-        if reason:
-            unsupported[str(control.name)] = reason
+        if not control.objects:
+            objects = ", ".join(control.to_name or ()) or "(none)"
+            unsupported[str(control.name)] = f"its object tag {objects} does not exist"
+            continue
+        question = question_of(control, sources, elements[control.name])
+        if not isinstance(question, Question):
+            unsupported[str(control.name)] = question
+        elif is_on(control, "perRegion"):
+            per_region.append((control, replace(question, sources=())))
         else:
-            questions.append(_question_of(control, sources))
+            questions.append(question)
+    for control, question in per_region:
+        places = [place for place, one in enumerate(questions) if _asks_of(control, one)]
+        for place in places:
+            attached = (*questions[place].attached, question)
+            questions[place] = replace(questions[place], attached=attached)
+        if not places:
+            unsupported[question.name] = (
+                f"per-region answers, but no tag whose regions have a consensus labels "
+                f"{question.to_name}"
+            )
     return LabelingConfig(tuple(questions), unsupported)
 
 
-def _reason_against(control: ControlTag) -> str:
-    """Why a control tag has no consensus; empty if it has one."""
-    attributes = control.attr or {}
-    if control.tag != "Choices":
-        return f"{control.tag} tags have no consensus yet"
-    if attributes.get("choice", "single") not in {"single", "single-radio"}:
-        return f'choice="{attributes["choice"]}" has no consensus yet, only choice="single"'
-    if attributes.get("perRegion", "false").lower() == "true":
-        return "per-region choices have no consensus yet"
-    if attributes.get("allowNested", attributes.get("allownested", "false")).lower() == "true":
-        return "nested choices have no consensus yet"
-    if control.dynamic_value or not control.labels:
-        return "its choices come from the task data, so there is no fixed set of classes"
-    if not control.objects:
-        return f"its object tag {', '.join(control.to_name or ()) or '(none)'} does not exist"
-    return ""
+def _asks_of(control: ControlTag, question: Question) -> bool:
+    """Whether a per-region control asks of the regions that answer a question."""
+    tags = str((control.attr or {}).get("whenTagName", ""))
+    names = [name.strip() for name in tags.split(",") if name.strip()]
+    is_meant = not names or question.name in names
+    return question.type.has_regions and question.to_name in (control.to_name or ()) and is_meant
 
 
 def _sources_of(interface: LabelInterface) -> tuple[Source, ...]:
-    """All contents that annotators see, whichever of them a control tag names."""
+    """All contents that annotators see, whichever of them a control tag names.
+
+    Where the data hold only the address of a text, there is nothing to learn from.
+    """
     return tuple(
         Source(_KINDS_WITH_FEATURES[tag.tag], tag.value.removeprefix("$"))
         for tag in interface.objects or ()
-        if tag.tag in _KINDS_WITH_FEATURES and (tag.value or "").startswith("$")
+        if tag.tag in _KINDS_WITH_FEATURES
+        and (tag.value or "").startswith("$")
+        and not (
+            _KINDS_WITH_FEATURES[tag.tag] == "text"
+            and str((tag.attr or {}).get("valueType", "")).lower() == "url"
+        )
     )
 
 
-def _question_of(control: ControlTag, sources: tuple[Source, ...]) -> Question:
-    return Question(
-        name=str(control.name),
-        to_name=str(next(iter(control.to_name or ()))),
-        classes=tuple(dict.fromkeys(str(label) for label in control.labels or ())),
-        sources=sources,
+def with_numbers(questions: Sequence[Question], keys: Sequence[str]) -> tuple[Question, ...]:
+    """Let classifiers learn from the numbers under some keys of the tasks' data, too."""
+    numbers = [Source("number", key) for key in keys]
+    return tuple(
+        replace(one, sources=tuple(dict.fromkeys([*one.sources, *numbers]))) for one in questions
     )
 
 

@@ -6,13 +6,15 @@ annotations, a busy backend loses some. Reconciliation finds what they do not te
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import reprlib
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeGuard
+
+import orjson
 
 from backend.errors import BadRequestError
+from backend.label_studio.annotations import microseconds_of
 
 JSON = dict[str, Any]
 
@@ -41,6 +43,9 @@ _EFFECTS = {
     "START_TRAINING": Effect.RECOMPUTE,
 }
 
+_LONGEST_ACTION = 100
+_LONGEST_SECONDS = 10**10
+
 
 @dataclass(frozen=True)
 class WebhookEvent:
@@ -49,7 +54,7 @@ class WebhookEvent:
     action: str
     project: int
     annotations: tuple[JSON, ...] = field(default=())
-    """Annotations as sent, for those created or updated."""
+    """For annotations created or updated: what `read_annotation` reads of them."""
     ids: tuple[int, ...] = field(default=())
     """Ids of the annotations or tasks, for the others."""
     title: str = ""
@@ -62,13 +67,24 @@ class WebhookEvent:
         return _EFFECTS.get(self.action, Effect.NOTHING)
 
     def to_json(self) -> str:
-        """Plain form, for the inbox."""
-        return json.dumps(self.__dict__)
+        """Plain form, for the inbox.
+
+        Raises
+        ------
+        BadRequestError
+            A result holds what JSON cannot, which only other servers than ours let through.
+        """
+        try:
+            return orjson.dumps(self).decode()
+        except orjson.JSONEncodeError as error:
+            raise BadRequestError(
+                f"The webhook event {self.action} cannot be kept: {error}."
+            ) from None
 
     @classmethod
     def from_json(cls, stored: bytes) -> WebhookEvent:
         """Inverse of `to_json`."""
-        plain = json.loads(stored)
+        plain = orjson.loads(stored)
         plain["annotations"] = tuple(plain["annotations"])
         plain["ids"] = tuple(plain["ids"])
         return cls(**plain)
@@ -82,66 +98,149 @@ def read_event(body: object) -> WebhookEvent:
     BadRequestError
         The body is not an event of Label Studio; the message names what is wrong.
     """
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         raise BadRequestError("A webhook event must be a JSON object.")
     action = body.get("action")
     if not isinstance(action, str) or not action:
-        raise BadRequestError("The webhook event has no action.")
-    project = body.get("project")
-    project = project if isinstance(project, Mapping) else {"id": project}
-    project_id = project.get("id")
-    if not _is_id(project_id):
-        raise BadRequestError(f"The webhook event {action[:50]} names no project.")
-    assert isinstance(project_id, int)
-    event = WebhookEvent(
-        action=action[:100],
-        project=project_id,
-        title=str(project.get("title") or ""),
-        label_config=str(project.get("label_config") or ""),
-    )
-    if event.effect is Effect.SAVE_ANNOTATIONS:
-        annotations = _objects(body.get("annotation"), action, "annotation")
-        tasks = _objects(body.get("task") or [], action, "task")
-        return WebhookEvent(
-            **{**event.__dict__, "annotations": tuple(_with_task(annotations, tasks, action))}
+        raise BadRequestError(
+            f"The webhook event has no action; its `action` is {reprlib.repr(action)}."
         )
-    if event.effect is Effect.DELETE_ANNOTATIONS:
-        found = _objects(body.get("annotations", body.get("annotation")), action, "annotations")
-        return WebhookEvent(**{**event.__dict__, "ids": _ids(found, action)})
-    if event.effect in {Effect.PULL_TASKS, Effect.DELETE_TASKS}:
-        found = _objects(body.get("tasks"), action, "tasks")
-        return WebhookEvent(**{**event.__dict__, "ids": _ids(found, action)})
-    return event
+    action = action[:_LONGEST_ACTION]
+    project = body.get("project")
+    if not isinstance(project, dict):
+        project = {"id": project}
+    number = project.get("id")
+    if not is_id(number):
+        raise BadRequestError(
+            f"The webhook event {action} names no project; its `project.id` is "
+            f"{reprlib.repr(number)}."
+        )
+    annotations: tuple[JSON, ...] = ()
+    ids: tuple[int, ...] = ()
+    match _EFFECTS.get(action):
+        case Effect.SAVE_ANNOTATIONS:
+            annotations = _annotations_of(body, action)
+        case Effect.DELETE_ANNOTATIONS:
+            name = "annotations" if "annotations" in body else "annotation"
+            ids = _ids_of(body, name, action)
+        case Effect.PULL_TASKS | Effect.DELETE_TASKS:
+            ids = _ids_of(body, "tasks", action)
+    title, label_config = project.get("title"), project.get("label_config")
+    return WebhookEvent(
+        action=action,
+        project=number,
+        annotations=annotations,
+        ids=ids,
+        title=title if isinstance(title, str) else "",
+        label_config=label_config if isinstance(label_config, str) else "",
+    )
+
+
+def is_id(value: object) -> TypeGuard[int]:
+    """Whether a value can be the id of something in Label Studio's database."""
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _annotations_of(body: JSON, action: str) -> tuple[JSON, ...]:
+    """What matters of the event's annotations, each with the task that it names.
+
+    An annotation that names none belongs to the task at its place in the event.
+    """
+    tasks = _objects(body.get("task") or [], action, "task")
+    kept = []
+    for position, annotation in enumerate(_objects(body.get("annotation"), action, "annotation")):
+        task = annotation.get("task")
+        if task is None and position < len(tasks):
+            task = tasks[position].get("id")
+        if not is_id(task) or not is_id(annotation.get("id")):
+            raise BadRequestError(
+                f"An annotation of the webhook event {action} names no task, or has no id: its "
+                f"`id` is {reprlib.repr(annotation.get('id'))}, its `task` {reprlib.repr(task)}."
+            )
+        kept.append(_Fields(annotation, action).kept(task))
+    return tuple(kept)
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """Fields of an annotation in an event."""
+
+    annotation: JSON
+    action: str
+
+    def kept(self, task: int) -> JSON:
+        """What `read_annotation` reads; the rest of an annotation is much more."""
+        annotator = self.annotation.get("completed_by")
+        if isinstance(annotator, dict):
+            annotator = annotator.get("id")
+        return {
+            "id": self.annotation["id"],
+            "task": task,
+            "completed_by": annotator if is_id(annotator) and annotator < 2**31 else None,
+            "updated_at": self._moment("updated_at"),
+            "created_at": self._moment("created_at"),
+            "lead_time": self._seconds("lead_time"),
+            "was_cancelled": self._flag("was_cancelled"),
+            "ground_truth": self._flag("ground_truth"),
+            "result": self._regions("result"),
+        }
+
+    def _moment(self, name: str) -> str | None:
+        value = self.annotation.get(name)
+        if value is None:
+            return None
+        try:
+            if isinstance(value, str):
+                microseconds_of(value)
+                return value
+        except ValueError:
+            pass
+        raise self._refusal(name, "a moment such as 2026-11-24T07:46:03Z")
+
+    def _seconds(self, name: str) -> float | None:
+        value = self.annotation.get(name)
+        if isinstance(value, int | float) and 0 <= value < _LONGEST_SECONDS:
+            return value
+        return None
+
+    def _flag(self, name: str) -> bool:
+        value = self.annotation.get(name)
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        raise self._refusal(name, "true or false")
+
+    def _regions(self, name: str) -> list[Any]:
+        value = self.annotation.get(name, ...)
+        if value is None:  # as of an annotation made through the API without a result
+            return []
+        if isinstance(value, list):
+            return value
+        raise self._refusal(name, "a list of regions")
+
+    def _refusal(self, name: str, wanted: str) -> BadRequestError:
+        return BadRequestError(
+            f"Annotation {self.annotation['id']} of the webhook event {self.action} has the "
+            f"`{name}` {reprlib.repr(self.annotation.get(name))}; it must be {wanted}."
+        )
+
+
+def _ids_of(body: JSON, name: str, action: str) -> tuple[int, ...]:
+    ids = [one.get("id") for one in _objects(body.get(name), action, name)]
+    found = tuple(filter(is_id, ids))
+    if len(found) != len(ids):
+        wrong = next(one for one in ids if not is_id(one))
+        raise BadRequestError(
+            f"`{name}` of the webhook event {action} holds an entry without an id: its `id` is "
+            f"{reprlib.repr(wrong)}."
+        )
+    return found
 
 
 def _objects(value: object, action: str, name: str) -> list[JSON]:
     """Return one object or a list of objects as a list."""
-    several = value if isinstance(value, list) else [value]
-    objects = [dict(one) for one in several if isinstance(one, Mapping)]
-    if len(objects) != len(several):
-        raise BadRequestError(f"The webhook event {action} has no {name}.")
-    return objects
-
-
-def _with_task(annotations: list[JSON], tasks: list[JSON], action: str) -> list[JSON]:
-    """Annotations, each naming its task."""
-    complete = []
-    for position, annotation in enumerate(annotations):
-        task = annotation.get("task")
-        if task is None and position < len(tasks):
-            task = tasks[position].get("id")
-        if not _is_id(task) or not _is_id(annotation.get("id")):
-            raise BadRequestError(f"An annotation of the webhook event {action} names no task.")
-        complete.append({**annotation, "task": task})
-    return complete
-
-
-def _ids(objects: list[JSON], action: str) -> tuple[int, ...]:
-    found = tuple(one.get("id") for one in objects)
-    if not all(_is_id(one) for one in found):
-        raise BadRequestError(f"The webhook event {action} holds an entry without an id.")
-    return tuple(one for one in found if isinstance(one, int))
-
-
-def _is_id(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    several: list[Any] = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, dict) for one in several):
+        raise BadRequestError(
+            f"The webhook event {action} has no {name}; its `{name}` is {reprlib.repr(value)}."
+        )
+    return several

@@ -15,6 +15,8 @@ JSON = dict[str, Any]
 
 BACKEND_TITLE = "Crowdlab"
 TAB_TITLE = "Crowdlab consensus"
+REVIEW_TAB_TITLE = "Crowdlab: needs review"
+UNCERTAINTY_SAMPLING = "Uncertainty sampling"
 
 _SHOWN_COLUMNS = {
     "tasks:id",
@@ -70,7 +72,7 @@ def connect_backend(client: LabelStudioClient, project_id: int, settings: Settin
             "basic_auth_pass": settings.basic_auth_pass.get_secret_value(),
         }
     backends = client.ml_backends(project_id)
-    present = [one for one in backends if _same(one["url"], url)]
+    present = [one for one in backends if same_address(one["url"], url)]
     try:
         if present:
             client.update_ml_backend(present[0]["id"], project_id, body)
@@ -109,7 +111,7 @@ def disconnect_backend(client: LabelStudioClient, project_id: int, url: str) -> 
     """
     done = []
     for one in client.ml_backends(project_id):
-        if _same(one["url"], url) or _is_left_behind(one, url):
+        if same_address(one["url"], url) or _is_left_behind(one, url):
             remove_backend(client, project_id, one)
             done.append(f"removed the ML backend {one['url']} and its webhook")
         elif one["title"] == BACKEND_TITLE:
@@ -125,7 +127,7 @@ def _is_left_behind(backend: JSON, url: str) -> bool:
     """Whether a backend is one of ours at another address that no longer works."""
     return (
         backend["title"] == BACKEND_TITLE
-        and not _same(backend["url"], url)
+        and not same_address(backend["url"], url)
         and backend["state"] != "CO"
     )
 
@@ -139,7 +141,7 @@ def remove_backend(client: LabelStudioClient, project_id: int, backend: JSON) ->
 def _remove_webhooks(client: LabelStudioClient, project_id: int, url: str) -> int:
     """Remove the webhooks to a backend's address and return their number."""
     address = f"{url.rstrip('/')}/webhook"
-    hooks = [one for one in client.webhooks(project_id) if _same(one["url"], address)]
+    hooks = [one for one in client.webhooks(project_id) if same_address(one["url"], address)]
     for hook in hooks:
         client.delete_webhook(hook["id"])
     return len(hooks)
@@ -160,7 +162,7 @@ def _set_up_webhook(client: LabelStudioClient, project_id: int, settings: Settin
         "send_for_all_actions": True,
         "is_active": True,
     }
-    present = [one for one in client.webhooks(project_id) if _same(one["url"], url)]
+    present = [one for one in client.webhooks(project_id) if same_address(one["url"], url)]
     if not present:
         client.create_webhook(project_id, body)
         return
@@ -175,8 +177,26 @@ def set_up_tab(client: LabelStudioClient, project_id: int) -> JSON:
     It holds the tasks that have a prediction of the project's model version, the most
     doubtful first. Call it when the model version is set: before, all scores are empty.
     """
+    return _set_up_tab(client, project_id, TAB_TITLE, operator="empty", value=False)
+
+
+def set_up_review_tab(client: LabelStudioClient, project_id: int, up_to: float) -> JSON:
+    """Make or mend the Data Manager tab of the tasks that need review, the most doubtful first.
+
+    Parameters
+    ----------
+    up_to
+        Largest score of a task that it shows, 0 to 1.
+    """
+    return _set_up_tab(client, project_id, REVIEW_TAB_TITLE, operator="less_or_equal", value=up_to)
+
+
+def _set_up_tab(
+    client: LabelStudioClient, project_id: int, title: str, *, operator: str, value: float | bool
+) -> JSON:
+    """Make or mend a tab of tasks chosen by their score, the lowest first."""
     data = {
-        "title": TAB_TITLE,
+        "title": title,
         "type": "list",
         "target": "tasks",
         "columnsWidth": {"tasks:predictions_results": 420},
@@ -186,9 +206,9 @@ def set_up_tab(client: LabelStudioClient, project_id: int) -> JSON:
             "items": [
                 {
                     "filter": "filter:tasks:predictions_score",
-                    "operator": "empty",
+                    "operator": operator,
                     "type": "Number",
-                    "value": False,
+                    "value": value,
                 }
             ],
         },
@@ -199,9 +219,35 @@ def set_up_tab(client: LabelStudioClient, project_id: int) -> JSON:
         # Label Studio shows its own default tab only as long as there is no other.
         client.create_view(project_id, {"title": "Default"})
     for view in views:
-        if view["data"].get("title") == TAB_TITLE:
+        if view["data"].get("title") == title:
             return client.update_view(view["id"], project_id, {**view["data"], **data})
     return client.create_view(project_id, data)
+
+
+def set_up_uncertainty_sampling(client: LabelStudioClient, project_id: int) -> tuple[str, str]:
+    """Let Label Studio give annotators the tasks of the lowest score first.
+
+    Returns
+    -------
+    replaced : str
+        How it chose tasks before.
+    said : str
+        What it does in this project now and what it does not, in words.
+    """
+    project = client.project(project_id)
+    client.update_project(project_id, sampling=UNCERTAINTY_SAMPLING)
+    said = (
+        "Label Studio now gives annotators the tasks with the lowest consensus quality first, "
+        "among those that have a prediction and are open for labels. Tasks that nobody has "
+        "labelled have no prediction and come last."
+    )
+    if int(project["maximum_annotations"]) > 1:
+        said += (
+            f" But as this project collects {project['maximum_annotations']} labels per task, "
+            "Label Studio first hands out, at random, the open tasks that have the most labels "
+            "already; scores decide only when no task with a label is open."
+        )
+    return str(project["sampling"]), said
 
 
 def _hidden_columns(columns: Sequence[JSON]) -> JSON:
@@ -223,5 +269,6 @@ def basic_credentials(settings: Settings) -> str:
     return f"Basic {b64encode(pair.encode()).decode()}"
 
 
-def _same(url: str, other: str) -> bool:
+def same_address(url: str, other: str) -> bool:
+    """Whether two addresses are the same but for a slash at the end."""
     return url.rstrip("/") == other.rstrip("/")

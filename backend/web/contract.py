@@ -6,17 +6,21 @@ saves), so every route only reads the store or appends to it; workers do the res
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import reprlib
 from typing import Any
 
 from flask import Blueprint, current_app, request
-from werkzeug.exceptions import BadRequest
 
 from backend.errors import BadRequestError
 from backend.model import CrowdlabModel, accept_event, read_project_id
 from backend.service import Service
+from backend.web.bodies import read_object
 
 JSON = dict[str, Any]
+
+MAX_EVENT_BYTES = 32 * 1024 * 1024
+"""Bytes of an event. One of 20,000 new tasks has 12 MB besides their texts; 32 MB take half a
+second to read, and Label Studio waits for one. The next sync finds what a larger one told."""
 
 contract = Blueprint("contract", __name__)
 
@@ -27,18 +31,9 @@ def _service() -> Service:
 
 
 def _body() -> JSON:
-    try:
-        body = request.get_json(force=True)
-    except BadRequest:
-        raise BadRequestError("The request body is not valid JSON.") from None
-    except RecursionError:
-        raise BadRequestError("The request body is nested too deeply.") from None
-    if not isinstance(body, Mapping):
-        raise BadRequestError("The request body must be a JSON object.")
-    return dict(body)
+    return read_object(request, min(MAX_EVENT_BYTES, _service().settings.max_body_bytes))
 
 
-@contract.get("/")
 @contract.get("/health")
 def health() -> JSON:
     """Say that the web application runs."""
@@ -52,8 +47,12 @@ def setup() -> JSON:
     service = _service()
     project_id = read_project_id(body.get("project"))
     if not project_id:
-        raise BadRequestError(f"`project` is not a project's number: {body.get('project')!r:.50}")
-    if service.store(project_id).read_info() is None and service.has_token:
+        raise BadRequestError(
+            f"`project` is not a project's number: {reprlib.repr(body.get('project'))}."
+        )
+    store = service.store(project_id)
+    if store.read_info() is None and service.has_token:
+        store.connect()
         service.queue.refresh(project_id)
     return {"model_version": CrowdlabModel(project_id, service=service).model_version}
 
@@ -61,7 +60,11 @@ def setup() -> JSON:
 @contract.post("/predict")
 def predict() -> JSON:
     """Give the consensus of the tasks in the request."""
-    body = _body()
+    body = read_object(
+        request,
+        _service().settings.max_body_bytes,
+        "Select fewer tasks at once, or raise CROWDLAB_MAX_BODY_MB.",
+    )
     label_config = body.get("label_config")
     model = CrowdlabModel(
         body.get("project"),
@@ -88,6 +91,6 @@ def versions() -> JSON:
     wanted = read_project_id(request.args.get("project"))
     names: dict[str, None] = {}
     for project_id in [wanted] if wanted else service.projects():
-        publication = service.store(project_id).read_publication()
-        names |= dict.fromkeys(publication.history if publication else ())
+        versions = service.store(project_id).model_versions()
+        names |= dict.fromkeys(version.name for version in versions)
     return {"versions": sorted(names)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 
 from flask import Flask
@@ -11,6 +12,9 @@ from gunicorn.app.base import BaseApplication
 from backend.errors import PortInUseError, SettingsError
 from backend.service import Service
 from backend.web.app import create_app, gunicorn_options
+from backend.web.auth import exposure_warning
+
+log = logging.getLogger(__name__)
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
@@ -37,6 +41,8 @@ def run_web(service: Service) -> None:
         The address is not one of this machine's.
     """
     check_address(service.settings.host, service.settings.port)
+    if warning := exposure_warning(service.settings):
+        log.warning("%s", warning)
     _Server(service).run()
 
 

@@ -10,9 +10,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from rich.console import Console
 
 from backend import cli
-from backend.label_studio.controls import Question
+from backend.features.report import Failure, MediaReport, SourceReport
+from backend.label_studio.questions import Question
+from backend.service import Service
 from backend.settings import example_environment
 from backend.store.project import ProjectInfo, ProjectStore, QuestionSummary, Summary
+from tests.backend.insights.conftest import service
+
+__all__ = ["service"]
 
 
 def run(
@@ -32,7 +37,7 @@ def test_help_lists_every_command(
     code, shown, _ = run(monkeypatch, capsys, "--help")
     assert code == 0
     for name in ("start", "web", "worker", "connect", "disconnect", "sync", "recompute", "status",
-                 "leaderboard", "doctor", "demo", "settings"):  # fmt: skip
+                 "leaderboard", "export", "doctor", "demo", "settings"):  # fmt: skip
         assert name in shown
 
 
@@ -56,7 +61,7 @@ def test_status_of_nothing_says_what_to_do(
     assert code == 0
 
 
-@pytest.mark.parametrize("arguments", [("sync",), ("sync", "x"), ("sync", "0"), ("nonsense",)])
+@pytest.mark.parametrize("arguments", [("recompute",), ("sync", "x"), ("sync", "0"), ("nonsense",)])
 def test_wrong_usage_exits_with_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str]
 ) -> None:
@@ -98,6 +103,7 @@ def computed(store: ProjectStore, redis_url: str, monkeypatch: pytest.MonkeyPatc
             "enough_data": number != 12,
             "agreement_with_consensus": 1.0,
             "agreement_with_ground_truth": None,
+            "num_ground_truth": 0,
             "worst_class": "very positive",
             "num_labels": 12_345,
             "num_skipped": 120,
@@ -136,25 +142,50 @@ def test_status_is_a_block_of_lines_per_project(
         "  1,000 tasks, 4,000 labels by 13 annotators; 900 with a consensus",
         "  mean quality 0.750, right on ground truth –",
         "  model version –, synced never",
-        "Workers: 0 for events, 0 for refresh. Jobs waiting: 0.",
+        "Workers: 0 for events, 0 for write, 0 for refresh. Jobs waiting: 0.",
     ]
-    computed.add_event("{}")
-    computed.add_event("{")
-    ((entry, event),) = computed.events(2)[1:]
-    computed.bury_event(entry, event, "not JSON")
+    computed.inbox.add("{}")
+    computed.inbox.add("{")
+    computed.inbox.bury(computed.inbox.take(2)[1], "not JSON")
     computed.save_last_error("It failed.")
+    computed.save_progress("Pulling tasks", 500, 1000)
+    with computed.transaction() as changes:
+        computed.stage_unsent(changes, [1, 2])
     shown = run(monkeypatch, capsys, "status")[1]
-    assert shown.splitlines()[4:7] == [
-        "  events waiting: 1",
-        "  events that could not be applied: 1",
+    lines = shown.splitlines()[4:9]
+    assert lines[0] == "  at work: Pulling tasks, 500 of 1,000"
+    assert lines[1].startswith("  events waiting: 1, the oldest for ")
+    assert lines[2].startswith("  predictions waiting for Label Studio: 2, the oldest for ")
+    assert lines[3:] == [
+        "  events that could not be applied: 1; see `crowdlab dead-letters 25`",
         "  last error: It failed.",
     ]
     (row,) = json.loads(run(monkeypatch, capsys, "status", "--json")[1])["projects"]
     assert set(row) == {
         "project", "title", "num_tasks", "num_labels", "num_annotators", "num_consensus",
         "mean_quality", "ground_truth_accuracy", "model_version", "synced_at",
-        "num_waiting_events", "num_dead_letters", "last_error",
+        "num_waiting_events", "event_lag", "num_dead_letters", "num_unsent", "prediction_lag",
+        "progress", "is_pinned", "is_gone", "last_error", "unsupported", "unread_files",
     }  # fmt: skip
+    info = computed.read_info()
+    assert info is not None
+    computed.touch(info, unsupported={"mask": "Brush tags have no [consensus] yet"})
+    shown = run(monkeypatch, capsys, "status")[1]
+    assert "  no consensus for mask: Brush tags have no [consensus] yet" in shown.splitlines()
+    (row,) = json.loads(run(monkeypatch, capsys, "status", "--json")[1])["projects"]
+    assert row["unsupported"] == {"mask": "Brush tags have no [consensus] yet"}
+
+
+def test_status_says_which_files_could_not_be_read(
+    computed: ProjectStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = SourceReport("image", "picture", 400, 388, 0, (Failure(404, 12, 17),))
+    with computed.transaction() as changes:
+        computed.stage_media(changes, MediaReport("recipe", 1, 0.0, (source,)))
+    assert (
+        "  files: 12 of 400 images (picture) could not be read: 12 answered with HTTP status 404, "
+        "such as that of task 17."
+    ) in run(monkeypatch, capsys, "status")[1].splitlines()
 
 
 def test_leaderboard_fits_80_columns(
@@ -186,3 +217,26 @@ def test_a_token_that_is_no_token_is_a_sentence(
     code, _, said = run(monkeypatch, capsys, "connect", "1")
     assert code == 1
     assert "The token in LABEL_STUDIO_API_KEY is not valid" in said
+
+
+def test_export_writes_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    service: Service,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("REDIS_URL", service.settings.redis_url.get_secret_value())
+    monkeypatch.chdir(tmp_path)
+    code, told, _ = run(monkeypatch, capsys, "export", "25")
+    size = Path("crowdlab-25-consensus.csv").stat().st_size
+    assert (code, told) == (0, f"crowdlab-25-consensus.csv: {size:,} bytes.\n")
+    arguments = ("--what", "leaderboard", "--format", "json", "--output", "board.json", "--json")
+    told = json.loads(run(monkeypatch, capsys, "export", "25", *arguments)[1])
+    assert told["file"] == "board.json"
+    assert [one["annotator"] for one in json.loads(Path("board.json").read_text())][:2] == [1, 2]
+    run(monkeypatch, capsys, "export", "25", "--what", "report", "--format", "html")
+    assert Path("crowdlab-25-report.html").read_text().startswith("<!doctype html>")
+    code, _, said = run(monkeypatch, capsys, "export", "25", "--format", "label-studio",
+                        "--what", "labels")  # fmt: skip
+    assert code == 1
+    assert "does not come in the format" in said

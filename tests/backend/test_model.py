@@ -8,7 +8,7 @@ import pytest
 from label_studio_ml.model import LabelStudioMLBase
 
 from backend.errors import BadRequestError
-from backend.label_studio.controls import Question
+from backend.label_studio.questions import Question
 from backend.model import NO_VERSION, CrowdlabModel, read_project_id
 from backend.service import Service
 from backend.store.project import ProjectInfo, ProjectStore, Publication
@@ -113,7 +113,7 @@ def test_both_ways_to_fit_reach_the_inbox(service: Service, recorded: Any) -> No
     model = CrowdlabModel(25, service=service)
     assert model.fit("ANNOTATION_CREATED", body) == {"model_version": "crowdlab-000007"}
     model.fit((), event="ANNOTATION_CREATED", data=body, job_id="1")
-    assert service.store(25).num_events() == 2
+    assert len(service.store(25).inbox) == 2
     with pytest.raises(BadRequestError):
         model.fit(())
 

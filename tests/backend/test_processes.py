@@ -54,6 +54,18 @@ def test_one_that_keeps_ending_is_given_up_with_its_log(tmp_path: Path) -> None:
     assert str(log) in raised.value.hint
 
 
+def test_one_that_is_killed_again_and_again_is_not_given_up(tmp_path: Path) -> None:
+    """Killed for want of memory, say, which may be there in a moment."""
+    log = tmp_path / "log"
+    dies = "import os, signal; print('ran', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    with Processes() as processes:
+        processes.start("a", [sys.executable, "-c", dies], os.environ, log)
+        for number in range(1, 6):
+            while log.read_text().count("ran") < number or processes.is_running("a"):
+                time.sleep(0.01)
+            processes.check()
+
+
 def is_alive(process: int) -> bool:
     try:
         state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]

@@ -17,7 +17,7 @@ from backend.processes import Processes, own_command
 from backend.service import Service
 from backend.settings import load_settings
 from backend.store.connection import RedisConnection
-from backend.web.server import free_port
+from benchmarks.live.studio import unused_port
 from tests.e2e.environment import FOLDER
 
 ADMIN = Account("admin@example.com", "admin-password-1")
@@ -79,21 +79,36 @@ class Studio:
         self, project: int, labels: list[dict[str, str]], control: str = "label"
     ) -> list[int]:
         """Add a text task per entry; an entry maps people to their choice."""
-        tasks = [
+        return self.add_answers(
+            project,
+            [
+                (
+                    {"text": f"{'/'.join(sorted(set(entry.values())))} thing number {number}"},
+                    {name: choice_result(choice, control) for name, choice in entry.items()},
+                )
+                for number, entry in enumerate(labels)
+            ],
+        )
+
+    def add_answers(
+        self, project: int, tasks: list[tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]]
+    ) -> list[int]:
+        """Add tasks, each given by its data and by people's results."""
+        plain = [
             {
-                "data": {"text": f"{'/'.join(sorted(set(entry.values())))} thing number {number}"},
+                "data": data,
                 "annotations": [
                     {
                         "completed_by": self.person(name),
                         "ground_truth": False,
-                        "result": choice_result(choice, control),
+                        "result": result,
                     }
-                    for name, choice in entry.items()
+                    for name, result in results.items()
                 ],
             }
-            for number, entry in enumerate(labels)
+            for data, results in tasks
         ]
-        return self.client.import_tasks(project, tasks)
+        return self.client.import_tasks(project, plain)
 
     def annotate(self, task: int, name: str, choice: str) -> int:
         """Submit an annotation with the person's own token."""
@@ -124,9 +139,7 @@ def choice_result(choice: str, control: str = "label") -> list[dict[str, Any]]:
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """Label Studio for the session, with nothing but its administrator in it."""
     program = ensure_environment(FOLDER)
-    server = LabelStudioServer(
-        program, tmp_path_factory.mktemp("studio"), free_port("127.0.0.1", 8095), ADMIN
-    )
+    server = LabelStudioServer(program, tmp_path_factory.mktemp("studio"), unused_port(), ADMIN)
     with Processes() as processes:
         server.start(processes)
         key = server.personal_access_token(ADMIN)
@@ -148,7 +161,7 @@ class Running:
 def running(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Web application and worker as processes of their own, beside Label Studio."""
     folder = tmp_path_factory.mktemp("s")
-    port = free_port("127.0.0.1", 9095)
+    port = unused_port()
     values = {
         "LABEL_STUDIO_URL": studio.url,
         "LABEL_STUDIO_API_KEY": studio.api_key,

@@ -258,7 +258,7 @@ def test_status_leaderboard_and_doctor_tell_the_truth(
 ) -> None:
     crowdlab(running, "sync", str(project))
     status = crowdlab_json(running, "status")
-    assert status["workers"] == {"events": 1, "refresh": 1}
+    assert status["workers"] == {"events": 1, "write": 1, "refresh": 1}
     (row,) = [one for one in status["projects"] if one["project"] == project]
     assert row["model_version"] == studio.client.project(project)["model_version"]
     assert row["num_annotators"] >= 3

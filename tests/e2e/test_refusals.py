@@ -74,14 +74,14 @@ def test_tokens(studio: Studio, running: Running) -> None:
 
 def test_projects_that_cannot_be_connected(studio: Studio, running: Running) -> None:
     assert "no project 99999" in refusal(running, "connect", "99999")
-    other = CONFIG.replace('choice="single"', 'choice="multiple"')
-    several = studio.make_project(other, title="Several choices")
-    said = refusal(running, "connect", str(several))
-    assert 'choice="multiple"' in said
+    other = CONFIG.replace('choice="single"', 'choice="single" perItem="true"')
+    per_item = studio.make_project(other, title="Choices per item")
+    said = refusal(running, "connect", str(per_item))
+    assert "per-item answers have no consensus" in said
     assert "<Choices" in said
-    assert studio.client.ml_backends(several) == []
-    assert studio.client.webhooks(several) == []
-    assert running.service.store(several).read_info() is None
+    assert studio.client.ml_backends(per_item) == []
+    assert studio.client.webhooks(per_item) == []
+    assert running.service.store(per_item).read_info() is None
 
 
 def test_a_project_without_annotations_is_connected_and_waits(
@@ -208,7 +208,7 @@ def own_environment(studio: Studio, tmp_path: Path) -> dict[str, str]:
     }
 
 
-BOTH_WORKERS = {"events": 1, "refresh": 1}
+ALL_WORKERS = {"events": 1, "write": 1, "refresh": 1}
 
 
 def test_start_runs_everything_and_stops_cleanly(
@@ -218,7 +218,7 @@ def test_start_runs_everything_and_stops_cleanly(
         own_command("start"), env=own_environment, stderr=subprocess.PIPE, text=True
     )
     try:
-        wait_for(lambda: _workers(own_environment) == BOTH_WORKERS, 60)
+        wait_for(lambda: _workers(own_environment) == ALL_WORKERS, 60)
     finally:
         process.terminate()
         _, errors = process.communicate(timeout=60)
@@ -236,11 +236,11 @@ def test_start_goes_on_when_its_redis_is_killed(
         own_command("start"), env=own_environment, stderr=subprocess.PIPE, text=True
     )
     try:
-        wait_for(lambda: _workers(own_environment) == BOTH_WORKERS, 60)
+        wait_for(lambda: _workers(own_environment) == ALL_WORKERS, 60)
         killed = _process_of_redis(tmp_path)
         os.kill(killed, signal.SIGKILL)
         wait_for(lambda: _process_of_redis(tmp_path) not in (0, killed))
-        wait_for(lambda: _workers(own_environment) == BOTH_WORKERS)
+        wait_for(lambda: _workers(own_environment) == ALL_WORKERS)
         port = own_environment["PORT"]
         wait_for(lambda: httpx.get(f"http://127.0.0.1:{port}/versions").is_success)
     finally:
@@ -254,7 +254,7 @@ def test_nothing_outlives_a_start_that_was_killed(
     own_environment: dict[str, str], tmp_path: Path
 ) -> None:
     process = subprocess.Popen(own_command("start"), env=own_environment, stderr=subprocess.DEVNULL)
-    wait_for(lambda: _workers(own_environment) == BOTH_WORKERS, 60)
+    wait_for(lambda: _workers(own_environment) == ALL_WORKERS, 60)
     started = _processes_with(str(tmp_path))
     assert len(started) >= 5
     process.kill()

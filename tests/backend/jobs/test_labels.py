@@ -1,13 +1,15 @@
 """Which annotations count as labels."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import pytest
 
 from backend.jobs.labels import counted_labels, engine_labels
 from backend.jobs.sync import annotation_rows
 from backend.label_studio.annotations import Annotation
-from backend.label_studio.controls import NO_LABEL, Question
+from backend.label_studio.questions import NO_LABEL, Question
+from backend.store.project import ProjectStore
 
 QUESTION = Question("label", "text", ("a", "b", "c"))
 
@@ -23,19 +25,27 @@ def annotation(number: int, task: int, annotator: int, code: int, **other: Any) 
     return Annotation(number, task, annotator, codes=(code,), **values)
 
 
-def counted(*annotations: Annotation, ground_truth: bool = False) -> list[int]:
-    rows = counted_labels(annotation_rows(annotations, 1), 0, ground_truth=ground_truth)
-    ids: list[int] = rows["annotation"].tolist()
-    return ids
+class Counted(Protocol):
+    def __call__(self, *annotations: Annotation, ground_truth: bool = False) -> list[int]: ...
 
 
-def test_skips_and_open_answers_do_not_count() -> None:
+@pytest.fixture
+def counted(store: ProjectStore) -> Counted:
+    def count(*annotations: Annotation, ground_truth: bool = False) -> list[int]:
+        rows = annotation_rows(annotations, (QUESTION,), store.answer_book)
+        ids: list[int] = counted_labels(rows, 0, ground_truth=ground_truth)["annotation"].tolist()
+        return ids
+
+    return count
+
+
+def test_skips_and_open_answers_do_not_count(counted: Counted) -> None:
     skipped = annotation(1, 1, 1, 0, is_cancelled=True)
     assert counted(skipped, annotation(2, 1, 2, NO_LABEL), annotation(3, 1, 3, 0)) == [3]
     assert counted() == []
 
 
-def test_the_newest_of_one_person_counts() -> None:
+def test_the_newest_of_one_person_counts(counted: Counted) -> None:
     assert counted(annotation(1, 1, 1, 0), annotation(2, 1, 1, 1)) == [2]
     edited_later = annotation(1, 1, 1, 0, updated_at=9)
     assert counted(edited_later, annotation(2, 1, 1, 1)) == [1]
@@ -43,11 +53,11 @@ def test_the_newest_of_one_person_counts() -> None:
     assert counted(*at_once) == [7]
 
 
-def test_a_later_skip_leaves_the_label() -> None:
+def test_a_later_skip_leaves_the_label(counted: Counted) -> None:
     assert counted(annotation(1, 1, 1, 0), annotation(2, 1, 1, 0, is_cancelled=True)) == [1]
 
 
-def test_ground_truth_is_apart() -> None:
+def test_ground_truth_is_apart(counted: Counted) -> None:
     truth = annotation(5, 1, 1, 2, is_ground_truth=True)
     other = annotation(6, 1, 9, 1, is_ground_truth=True)
     given = annotation(3, 1, 1, 0)
@@ -55,8 +65,9 @@ def test_ground_truth_is_apart() -> None:
     assert counted(truth, other, given, ground_truth=True) == [6]
 
 
-def test_the_engine_gets_codes_in_the_order_of_the_rows() -> None:
-    rows = counted_labels(annotation_rows([annotation(1, 30, 7, 2), annotation(2, 10, 9, 0)], 1), 0)
+def test_the_engine_gets_codes_in_the_order_of_the_rows(store: ProjectStore) -> None:
+    annotations = [annotation(1, 30, 7, 2), annotation(2, 10, 9, 0)]
+    rows = counted_labels(annotation_rows(annotations, (QUESTION,), store.answer_book), 0)
     labels = engine_labels(np.array([10, 20, 30]), rows, 0, QUESTION)
     assert (labels.num_tasks, labels.num_annotators, labels.num_classes) == (3, 2, 3)
     assert labels.task_ids[labels.task].tolist() == [10, 30]

@@ -58,7 +58,7 @@ def test_nothing_in_redis_is_pickled(redis: Redis) -> None:
 
 
 def test_without_workers_none_are_counted(redis: Redis) -> None:
-    assert [JobQueue(redis).num_workers(kind) for kind in JobKind] == [0, 0]
+    assert [JobQueue(redis).num_workers(kind) for kind in JobKind] == [0, 0, 0]
 
 
 def test_a_worker_that_was_killed_is_not_counted(redis: Redis) -> None:

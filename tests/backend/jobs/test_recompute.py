@@ -9,7 +9,7 @@ from backend.errors import NothingToComputeError
 from backend.jobs.recompute import recompute_project
 from backend.jobs.sync import TaskRows, replace_tasks
 from backend.jobs.train import train_classifiers
-from backend.label_studio.controls import Question, Source
+from backend.label_studio.questions import Question, Source
 from backend.store.project import ProjectInfo, ProjectStore
 from crowdlab_engine import Crowdlab, Fusion, MultiannotatorLabels
 
@@ -45,7 +45,7 @@ def fill(store: ProjectStore, tasks: list[dict[str, Any]], *questions: Question)
     info = store.read_info() or ProjectInfo("t", "<View/>", questions, feature_width=2**18)
     rows = TaskRows(questions)
     rows.add(tasks)
-    replace_tasks(store, info, rows.task_ids, *rows.arrays())
+    replace_tasks(store, info, rows.task_ids, *rows.arrays(store.answer_book))
     known = store.read_info()
     assert known is not None
     return known

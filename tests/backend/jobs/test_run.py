@@ -5,11 +5,15 @@ from collections.abc import Callable
 
 import pytest
 
-from backend.errors import LabelStudioUnreachableError, NothingToComputeError
-from backend.jobs import run
+from backend.errors import (
+    LabelStudioUnreachableError,
+    NothingToComputeError,
+    ProjectNotFoundError,
+)
+from backend.jobs import pipeline, run
 from backend.jobs.queue import JobKind
 from backend.service import Service
-from backend.store.project import ProjectInfo
+from backend.store.project import ProjectInfo, Work
 
 
 @pytest.fixture
@@ -62,3 +66,48 @@ def test_everything_is_pulled_once_in_a_while(service: Service, age: float, kind
     run.reconcile_job()
     (job,) = service.queue.queues(JobKind.REFRESH)[0].jobs
     assert job.args == [3, kind]
+
+
+def test_a_project_that_was_disconnected_is_not_made_known_again_by_its_jobs(
+    service: Service,
+) -> None:
+    store = service.store(3)
+    with store.lock():
+        store.disconnect()
+    store.inbox.add('{"action": "PROJECT_UPDATED", "project": 3, "annotations": [], "ids": []}')
+    with pytest.raises(NothingToComputeError, match="`crowdlab connect 3` connects it again"):
+        pipeline.follow_events(service, 3)
+    run.apply_events_job(3)
+    run.recompute_job(3, "recompute")
+    assert service.projects() == []
+    assert service.redis.keys("crowdlab:{3}:*") == []
+    store.connect()
+    with store.lock():
+        pass
+
+
+def test_a_recompute_that_another_process_does_already_is_asked_for_again(
+    service: Service,
+) -> None:
+    other = service.store(3)
+    with other.lock(Work.REFRESH):
+        run.recompute_job(3, "recompute")
+    (waiting,) = service.queue.queues(JobKind.REFRESH)[0].scheduled_job_registry.get_job_ids()
+    job = service.queue.queues(JobKind.REFRESH)[0].fetch_job(waiting)
+    assert job is not None
+    assert job.func_name.endswith("recompute_job")
+
+
+def test_a_project_known_from_events_alone_leaves_nothing_whichever_job_ends_last(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_not_there(*arguments: object, **named: object) -> None:
+        raise ProjectNotFoundError("Label Studio has no project 3.", "Check the number.")
+
+    monkeypatch.setattr(run.pipeline, "refresh", is_not_there)
+    run.refresh_job(3, "refresh")
+    run.apply_events_job(3)
+    run.send_changes_job(3)
+    run.recompute_job(3, "recompute")
+    assert service.redis.keys("crowdlab:{3}:*") == []
+    assert service.projects() == []

@@ -6,7 +6,7 @@ import numpy as np
 
 from backend.jobs.labels import counted_labels
 from backend.jobs.sync import SyncReport, TaskRows, replace_tasks
-from backend.label_studio.controls import Question, Source
+from backend.label_studio.questions import Question, Source
 from backend.store.project import ProjectInfo, ProjectStore
 
 QUESTION = Question("label", "text", ("positive", "negative", "neutral"), (Source("text", "text"),))
@@ -17,7 +17,9 @@ def put(store: ProjectStore, tasks: list[dict[str, Any]], *gone: int) -> SyncRep
     rows = TaskRows((QUESTION,))
     rows.add(tasks)
     replaced = np.union1d(rows.task_ids, np.asarray(gone, dtype=np.int64))
-    return replace_tasks(store, store.read_info() or INFO, replaced, *rows.arrays())
+    return replace_tasks(
+        store, store.read_info() or INFO, replaced, *rows.arrays(store.answer_book)
+    )
 
 
 def test_the_recorded_page_is_stored_and_seen_as_unchanged(

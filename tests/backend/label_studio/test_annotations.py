@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from backend.label_studio.annotations import microseconds_of, read_annotation
-from backend.label_studio.controls import NO_LABEL, Question
+from backend.label_studio.questions import NO_LABEL, Question
 
 QUESTION = Question("label", "text", ("positive", "negative", "neutral"))
 

@@ -4,14 +4,10 @@ from typing import Any
 
 import pytest
 
+from backend.answers.forms import code_of, region_of
 from backend.errors import UnsupportedProjectError
-from backend.label_studio.controls import (
-    NO_LABEL,
-    Question,
-    Source,
-    parse_config,
-    validate_predictions,
-)
+from backend.label_studio.controls import parse_config, validate_predictions, with_numbers
+from backend.label_studio.questions import NO_LABEL, Question, Source
 
 TEXT = '<Text name="text" value="$text"/>'
 SINGLE = (
@@ -45,10 +41,37 @@ def test_each_control_tag_is_a_question_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
+    ("tag", "kind"),
+    [
+        ('<HyperText name="text" value="$it"/>', "text"),
+        ('<Paragraphs name="text" value="$it" layout="dialogue"/>', "text"),
+        ('<Table name="text" value="$it"/>', "text"),
+        ('<Image name="text" value="$it"/>', "image"),
+        ('<Image name="text" valueList="$it"/>', "image"),
+        ('<Audio name="text" value="$it"/>', "audio"),
+        ('<Text name="text" value="$it" valueType="url"/>', None),
+        ('<Video name="text" value="$it"/>', None),
+        ('<Text name="text" value="always the same"/>', None),
+    ],
+)
+def test_what_annotators_see_can_be_learned_from(tag: str, kind: str | None) -> None:
+    (question,) = parse_config(view(tag, SINGLE)).questions
+    assert question.sources == ((Source(kind, "it"),) if kind else ())
+
+
+def test_numbers_that_nobody_sees_can_be_learned_from() -> None:
+    questions = parse_config(view(TEXT, SINGLE)).questions
+    (question,) = with_numbers(questions, ["price", "size", "price"])
+    text, price, size = question.sources
+    assert (text.kind, price, size) == ("text", Source("number", "price"), Source("number", "size"))
+    assert with_numbers(questions, []) == questions
+
+
+@pytest.mark.parametrize(
     ("tag", "reason"),
     [
-        ('<Choices name="x" toName="text" choice="multiple"><Choice value="a"/></Choices>',
-         'choice="multiple"'),
+        ('<Choices name="x" toName="text" choice="several"><Choice value="a"/></Choices>',
+         'choice="several"'),
         (
             '<Choices name="x" toName="text" allowNested="true"><Choice value="a">'
             '<Choice value="b"/></Choice></Choices>',
@@ -56,11 +79,17 @@ def test_each_control_tag_is_a_question_of_its_own() -> None:
         ),
         ('<Choices name="x" toName="text" perRegion="true"><Choice value="a"/></Choices>',
          "per-region"),
-        ('<Choices name="x" toName="text" value="$options"/>', "task data"),
-        ('<Choices name="x" toName="text"></Choices>', "task data"),
+        ('<Choices name="x" toName="text" perItem="true"><Choice value="a"/></Choices>',
+         "per-item"),
         ('<Choices name="x" toName="gone"><Choice value="a"/></Choices>', "gone does not exist"),
-        ('<Rating name="x" toName="text"/>', "Rating tags"),
-        ('<TextArea name="x" toName="text"/>', "TextArea tags"),
+        ('<Rating name="x" toName="text" perRegion="true"/>', "per-region"),
+        ('<Rating name="x" toName="text" maxRating="0"/>', 'maxRating="0"'),
+        ('<Rating name="x" toName="text" maxRating="many"/>', 'maxRating="many"'),
+        ('<Number name="x" toName="text" perRegion="true"/>', "per-region"),
+        ('<Pairwise name="x" toName="text"/>', "two objects"),
+        ('<Taxonomy name="x" toName="text" labeling="true"><Choice value="a"/></Taxonomy>',
+         "parts of the text"),
+        ('<TextArea name="x" toName="text" perRegion="true"/>', "per-region texts"),
     ],
 )  # fmt: skip
 def test_other_tags_are_listed_with_the_reason(tag: str, reason: str) -> None:
@@ -97,12 +126,18 @@ def region(choices: Any, name: str = "label") -> dict[str, Any]:
 )
 def test_only_one_known_class_is_a_label(result: list[Any], code: int) -> None:
     (question,) = parse_config(view(TEXT, SINGLE)).questions
-    assert question.code_of(result) == code
+    assert code_of(question, result) == code
 
 
 def test_a_prediction_region_says_the_class_back() -> None:
     (question,) = parse_config(view(TEXT, SINGLE)).questions
-    assert question.code_of([question.region_of(1)]) == 1
+    assert code_of(question, [region_of(question, 1)]) == 1
+
+
+def test_a_question_given_up_is_listed_with_the_reason() -> None:
+    config = parse_config(view(TEXT, SINGLE)).without({"label": "too many"})
+    assert config.questions == ()
+    assert config.unsupported == {"label": "too many"}
 
 
 def test_a_question_survives_storage() -> None:
@@ -113,7 +148,7 @@ def test_a_question_survives_storage() -> None:
 
 def test_predictions_that_fit_pass() -> None:
     (question,) = parse_config(view(TEXT, SINGLE)).questions
-    fits = {"task": 1, "result": [question.region_of(0)], "score": 0.5}
+    fits = {"task": 1, "result": [region_of(question, 0)], "score": 0.5}
     validate_predictions(view(TEXT, SINGLE), [fits, fits])
 
 
@@ -135,7 +170,7 @@ def test_what_label_studio_would_drop_fails_loudly(wrong: dict[str, Any]) -> Non
 def test_recorded_results_of_single_choices_are_read(recorded: Any) -> None:
     case = recorded("control_tag_results.json")["choices_single"]
     (question,) = parse_config(case["label_config"]).questions
-    assert question.code_of(case["annotation_result_from_export"]) == 0
+    assert code_of(question, case["annotation_result_from_export"]) == 0
 
 
 def test_every_recorded_config_is_understood_or_explained(recorded: Any) -> None:

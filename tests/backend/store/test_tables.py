@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
+from backend.errors import StoreError
+from backend.store.changes import Changes
 from backend.store.tables import BLOCK_TASKS, TaskTable
 
 COLUMNS: dict[str, Any] = {"value": ("f8", None), "pair": ("i4", 2)}
@@ -22,9 +24,9 @@ def rows_of(pairs: list[tuple[int, float]]) -> dict[str, np.ndarray]:
 
 
 def write(table: TaskTable, redis: Redis, pairs: list[tuple[int, float]]) -> None:
-    with redis.pipeline() as pipe:
-        table.stage_all(pipe, rows_of(pairs))
-        pipe.execute()
+    changes = Changes(redis, {})
+    table.stage_all(changes, rows_of(pairs))
+    changes.execute()
 
 
 def test_an_empty_table_has_its_columns(redis: Redis) -> None:
@@ -50,18 +52,57 @@ def test_a_part_is_read_without_the_rest(redis: Redis) -> None:
     assert table.read([])["value"].tolist() == []
 
 
-def test_nothing_changes_before_the_pipeline_is_executed(redis: Redis) -> None:
+def test_nothing_changes_before_the_changes_are_executed(redis: Redis) -> None:
     table = TaskTable(redis, "t", COLUMNS)
     write(table, redis, [(1, 1.0)])
-    with redis.pipeline() as pipe:
-        table.stage_all(pipe, rows_of([(2, 2.0)]))
-        assert table.read()["task"].tolist() == [1]
+    changes = Changes(redis, {})
+    table.stage_all(changes, rows_of([(2, 2.0)]))
+    assert table.read()["task"].tolist() == [1]
+    changes.execute()
+    assert table.read()["task"].tolist() == [2]
+    assert redis.ttl("t") == -1
+    assert redis.keys("*") == [b"t"]
+
+
+def test_a_table_is_replaced_part_by_part(redis: Redis) -> None:
+    table = TaskTable(redis, "t", COLUMNS)
+    write(table, redis, [(1, 1.0), (7 * BLOCK_TASKS, 2.0)])
+    changes = Changes(redis, {})
+    table.stage_parts(changes, [rows_of([(1, 5.0)]), rows_of([(3 * BLOCK_TASKS, 6.0)])])
+    changes.execute()
+    assert table.read()["task"].tolist() == [1, 3 * BLOCK_TASKS]
+    assert table.block_numbers() == [0, 3]
+    assert [part["value"].tolist() for part in table.parts()] == [[5.0, 6.0]]
+    changes = Changes(redis, {})
+    table.stage_parts(changes, [])
+    changes.execute()
+    assert redis.keys("*") == []
+
+
+def test_a_draft_that_is_never_put_in_place_expires(redis: Redis) -> None:
+    TaskTable(redis, "t", COLUMNS).stage_all(Changes(redis, {}), rows_of([(1, 1.0)]))
+    (draft,) = redis.keys("*")
+    assert 0 < redis.ttl(draft) <= 3600
+
+
+def test_a_draft_that_redis_lost_changes_nothing(redis: Redis) -> None:
+    table = TaskTable(redis, "t", COLUMNS)
+    write(table, redis, [(1, 1.0)])
+    changes = Changes(redis, {})
+    changes.set("other", "x")
+    table.stage_all(changes, rows_of([(2, 2.0)]))
+    (draft,) = redis.keys("t:draft:*")
+    redis.delete(draft)
+    with pytest.raises(StoreError, match="lost blocks"):
+        changes.execute()
+    assert table.read()["task"].tolist() == [1]
+    assert not redis.exists("other")
 
 
 def test_a_column_of_the_wrong_shape_is_refused(redis: Redis) -> None:
     rows = {**rows_of([(1, 1.0)]), "pair": np.zeros((1, 3))}
     with pytest.raises(ValueError, match=r"'pair' has shape \(1, 3\), expected \(1, 2\)"):
-        TaskTable(redis, "t", COLUMNS).stage_all(redis.pipeline(), rows)
+        TaskTable(redis, "t", COLUMNS).stage_all(Changes(redis, {}), rows)
 
 
 ROWS = st.lists(st.tuples(st.integers(0, 4 * BLOCK_TASKS), st.integers(0, 9).map(float)))
@@ -79,9 +120,22 @@ def test_replacing_equals_a_plain_list(
     new = [row for row in new if row[0] in replaced]
     table = TaskTable(redis, "t", COLUMNS)
     write(table, redis, before)
-    with redis.pipeline() as pipe:
-        table.stage_replacement(pipe, sorted(replaced), rows_of(new))
-        pipe.execute()
+    changes = Changes(redis, {})
+    table.stage_replacement(changes, sorted(replaced), rows_of(new))
+    changes.execute()
     expected = sorted([row for row in before if row[0] not in replaced] + new, key=lambda r: r[0])
     rows = table.read()
     assert list(zip(rows["task"].tolist(), rows["value"].tolist(), strict=True)) == expected
+
+
+def test_a_column_may_be_wider_than_when_it_was_written(redis: Redis) -> None:
+    write(TaskTable(redis, "t", COLUMNS), redis, [(1, 5.0), (3, 7.0)])
+    wider = TaskTable(redis, "t", {**COLUMNS, "pair": ("i4", 3)})
+    assert wider.read()["pair"].tolist() == [[1, 5, 0], [3, 7, 0]]
+    changes = Changes(redis, {})
+    rows = {"task": [3], "value": [1.0], "pair": [[1, 2, 3]]}
+    wider.stage_replacement(changes, [3], {name: np.asarray(one) for name, one in rows.items()})
+    changes.execute()
+    assert wider.read()["pair"].tolist() == [[1, 5, 0], [1, 2, 3]]
+    narrower = TaskTable(redis, "t", {**COLUMNS, "pair": ("i4", 1)})
+    assert narrower.read()["pair"].tolist() == [[1], [1]]

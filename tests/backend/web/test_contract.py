@@ -1,6 +1,7 @@
 """The ML-backend endpoints, with the recorded requests of a real Label Studio."""
 
 import base64
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -58,7 +59,7 @@ def replayed(web: FlaskClient, service: Service, recorded: Any) -> Service:
     """Service that followed the recorded project's events, without Label Studio."""
     post_export(web, recorded)
     pipeline.follow_events(service, 25)
-    assert service.store(25).num_events() == 0
+    assert len(service.store(25).inbox) == 0
     return service
 
 
@@ -103,9 +104,9 @@ def test_recorded_events_are_taken_and_survive_an_empty_store(
     answer = web.post("/webhook", json=body)
     assert answer.status_code == 201
     project = body["project"]["id"]
-    assert service.store(project).num_events() == 1
+    assert len(service.store(project).inbox) == 1
     pipeline.follow_events(service, project)
-    assert service.store(project).num_events() == 0
+    assert len(service.store(project).inbox) == 0
 
 
 def test_recorded_annotations_count_as_they_should(replayed: Service, recorded: Any) -> None:
@@ -259,6 +260,26 @@ def test_predict_of_nothing_known(web: FlaskClient) -> None:
     assert answer.json["results"] == [[], []]
 
 
+@pytest.mark.parametrize("project", [[], {}, [[1]], True, None, "", "x", "-1", -1, "٣", "9" * 19])
+def test_what_is_no_project_number_is_named(web: FlaskClient, project: Any) -> None:
+    answer = web.post("/setup", json={"project": project})
+    assert answer.status_code == 400
+    assert answer.json is not None
+    assert answer.json["error"] == f"`project` is not a project's number: {project!r}."
+    answer = web.post("/predict", json={"project": project, "tasks": [{"id": 1}]})
+    assert (answer.status_code, answer.json and answer.json["results"]) == (200, [[]])
+
+
+def test_of_an_event_only_what_matters_is_stored(
+    web: FlaskClient, redis: Redis, recorded: Any
+) -> None:
+    body = recorded("webhook_ANNOTATION_CREATED.json")["body"]
+    assert web.post("/webhook", json=body).status_code == 201
+    ((_, fields),) = redis.xrange("crowdlab:{25}:inbox")
+    assert body["project"]["token"].encode() not in fields[b"event"]
+    assert len(fields[b"event"]) < 0.25 * len(json.dumps(body))
+
+
 @pytest.mark.parametrize("path", ["/setup", "/predict", "/webhook"])
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"3", b'"x"', b"\xff\xfe"])
 def test_bad_bodies_get_400_and_a_reason(web: FlaskClient, path: str, data: bytes) -> None:
@@ -296,7 +317,7 @@ def test_wrong_contents_get_400_and_change_nothing(
 
 
 def test_unknown_paths_and_methods_are_json_too(web: FlaskClient) -> None:
-    for answer, status in ((web.get("/nowhere"), 404), (web.get("/predict"), 405)):
+    for answer, status in ((web.get("/nowhere"), 404), (web.put("/predict"), 405)):
         assert answer.status_code == status
         assert answer.json is not None
         assert answer.json["error"]
@@ -361,7 +382,7 @@ def test_a_worker_applies_what_the_web_takes(
     run_worker(service, burst=True)
     run._settings_service.cache_clear()
     store = service.store(25)
-    assert store.num_events() == 0
+    assert len(store.inbox) == 0
     assert len(store.consensus(1).read()["task"]) == 60
     assert service.queue.num_waiting() == 0
     assert "LABEL_STUDIO_API_KEY is not set" in store.last_error()

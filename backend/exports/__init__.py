@@ -1,0 +1,1 @@
+"""Data sets to take away, handed on block by block, so that their size does not matter."""

@@ -1,0 +1,120 @@
+"""Consensus of answers that are no class: from the store to their form and back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.answers.form import Answers, Solution
+from backend.answers.forms import structured_form
+from backend.jobs.labels import LabelCensus
+from backend.jobs.predictions import NewPredictions, StoredPredictions
+from backend.label_studio.annotations import canonical
+from backend.label_studio.questions import JSON, NO_LABEL, Question
+from backend.store.arrays import Arrays
+from backend.store.project import ProjectStore
+
+log = logging.getLogger(__name__)
+
+
+def solve_structured(
+    store: ProjectStore,
+    census: LabelCensus,
+    number: int,
+    question: Question,
+    predictions: NewPredictions | StoredPredictions,
+    method: Literal["crowdlab", "fusion"] = "crowdlab",
+) -> tuple[Solution, NDArray[np.int64]]:
+    """Find the consensus of a question whose answers are no class.
+
+    Returns
+    -------
+    Solution
+        Consensus and qualities of all N tasks of the census.
+    ndarray of int64, shape (N,)
+        Number of each task's consensus in the answer book, `NO_LABEL` without one.
+    """
+    counted = {
+        name: np.concatenate([part.counted[number][name] for part in census.parts])
+        for name in ("task", "annotator", "codes")
+    }
+    tasks = np.concatenate([part.tasks for part in census.parts])
+    numbers = counted["codes"][:, number]
+    book = store.answer_book
+    known = book.read(np.unique(numbers))
+    pred_probs = None
+    if not predictions.is_empty:
+        pred_probs = np.concatenate(
+            [predictions.of(part.tasks, part.blocks) for part in census.parts]
+        )
+    annotators = census.annotators[number]
+    form = structured_form(question)
+    solution = form.solve(
+        question,
+        Answers(
+            tasks=tasks,
+            annotators=annotators,
+            task=np.searchsorted(tasks, counted["task"]),
+            annotator=np.searchsorted(annotators, counted["annotator"]),
+            values=[known[answer] for answer in numbers.tolist()],
+            pred_probs=pred_probs,
+            method=method,
+            contents=_contents_of(store, counted["task"]) if form.needs_contents else {},
+        ),
+    )
+    if solution.not_counted:
+        log.warning(
+            "project %s: question %s: not counted: %s",
+            store.project_id,
+            question.name,
+            solution.not_counted,
+        )
+    codes = np.full(len(tasks), NO_LABEL, dtype=np.int64)
+    found = [place for place, value in enumerate(solution.values) if value is not None]
+    codes[found] = book.numbers_of([canonical(solution.values[place]) for place in found])
+    return solution, codes
+
+
+def _contents_of(store: ProjectStore, tasks: NDArray[np.int64]) -> dict[int, JSON]:
+    """What the annotators of tasks saw, by task id."""
+    rows = store.tasks.read(tasks)
+    found = store.contents.read(np.unique(rows["content"]).tolist())
+    return {
+        task: found[number]
+        for task, number in zip(rows["task"].tolist(), rows["content"].tolist(), strict=True)
+        if number in found
+    }
+
+
+def part_rows(
+    census: LabelCensus, part_quality: Mapping[int, Sequence[NDArray[np.float64]]]
+) -> Iterator[Arrays]:
+    """Rows for the table of the parts of a consensus, some blocks at a time.
+
+    Parameters
+    ----------
+    part_quality
+        Position of a question to the quality of each part of each task's consensus.
+    """
+    first = 0
+    for part in census.parts:
+        last = first + len(part.tasks)
+        task: list[NDArray[Any]] = [np.empty(0, dtype=np.int64)]
+        question: list[NDArray[Any]] = [np.empty(0)]
+        quality: list[NDArray[Any]] = [np.empty(0)]
+        for number, every in part_quality.items():
+            some = every[first:last]
+            sizes = [len(one) for one in some]
+            task.append(np.repeat(part.tasks, sizes))
+            quality.append(np.concatenate(some))
+            question.append(np.full(sum(sizes), number))
+        yield {
+            "task": np.concatenate(task),
+            "question": np.concatenate(question),
+            "quality": np.concatenate(quality),
+        }
+        first = last

@@ -1,0 +1,1 @@
+"""The JSON API under /api/: the numbers of the pages, for programs."""

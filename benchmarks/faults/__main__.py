@@ -1,0 +1,6 @@
+"""Faults injected into the running service: the command."""
+
+from benchmarks.faults.campaign import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Training of a project's classifiers."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backend.jobs import train
+from backend.jobs.recompute import recompute_project
+from backend.jobs.train import TrainedClassifiers, train_classifiers
+from backend.label_studio.questions import Question, Source
+from backend.store.project import ProjectInfo, ProjectStore, Summary
+from crowdlab_engine import Crowdlab, MultiannotatorLabels
+from tests.backend.jobs.test_recompute import FIRST, SECOND, fill, moods, raw_task
+
+
+def trained_of(store: ProjectStore, **options: Any) -> TrainedClassifiers:
+    trained = train_classifiers(store, **options)
+    assert trained is not None
+    return trained
+
+
+def summary_of(store: ProjectStore) -> Summary:
+    summary = store.read_summary()
+    assert summary is not None
+    return summary
+
+
+@pytest.fixture
+def labelled(store: ProjectStore) -> ProjectStore:
+    fill(store, [raw_task(n, moods(n), {}) for n in range(1, 61)], FIRST)
+    return store
+
+
+def test_the_description_says_which_and_how_good(labelled: ProjectStore) -> None:
+    trained = trained_of(labelled)
+    (one,) = trained.questions
+    assert one.name in {"naive Bayes", "logistic regression"}
+    assert one.description.startswith(f"{one.name}: log loss 0.")
+    assert "of the class shares 0.69" in one.description
+    recompute_project(labelled, trained)
+    (question,) = summary_of(labelled).questions
+    assert (question.classifier, question.classifier_name) == (one.description, one.name)
+    assert question.model_weight is not None
+    assert question.model_weight > 0
+
+
+def test_the_annotators_consensus_is_learnt_by_its_quality(
+    labelled: ProjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    class Spy(train.Portfolio):
+        def train(self, features: Any, labels: Any, consensus: Any, **options: Any) -> Any:
+            seen.update(options, labels=labels, consensus=consensus)
+            return super().train(features, labels, consensus, **options)
+
+    monkeypatch.setattr(train, "Portfolio", Spy)
+    recompute_project(labelled, trained_of(labelled))
+    labels: MultiannotatorLabels = seen["labels"]
+    alone = Crowdlab().fit(labels)
+    np.testing.assert_array_equal(seen["consensus"], alone.consensus_label_)
+    np.testing.assert_array_equal(seen["sample_weight"], alone.consensus_quality_score_)
+
+
+def test_while_people_label_only_the_previous_choice_is_trained(labelled: ProjectStore) -> None:
+    first = trained_of(labelled)
+    assert first.is_complete
+    recompute_project(labelled, first)
+    labelled_more(labelled, seconds_ago=1e6)
+    busy = trained_of(labelled, is_busy=True)
+    assert not busy.is_complete
+    assert busy.questions[0].name == first.questions[0].name
+    recompute_project(labelled, busy)
+    assert train_classifiers(labelled, is_busy=True) is None
+    assert trained_of(labelled).is_complete
+
+
+def test_while_people_label_training_rests_ten_times_as_long_as_it_takes(
+    labelled: ProjectStore,
+) -> None:
+    recompute_project(labelled, trained_of(labelled))
+    labelled_more(labelled, seconds_ago=95, training_seconds=10)
+    assert train_classifiers(labelled, is_busy=True) is None
+    labelled_more(labelled, seconds_ago=105, training_seconds=10)
+    assert train_classifiers(labelled, is_busy=True) is not None
+    labelled_more(labelled, seconds_ago=0, training_seconds=10)
+    assert train_classifiers(labelled) is not None
+
+
+def labelled_more(
+    store: ProjectStore, *, seconds_ago: float, training_seconds: float = 10.0
+) -> None:
+    """Add a label, and put the last training to another time."""
+    fill(store, [raw_task(1, dict.fromkeys(range(1, 9), "bad"), {})], FIRST)
+    summary = replace(
+        summary_of(store), trained_at=time.time() - seconds_ago, training_seconds=training_seconds
+    )
+    with store.transaction() as changes:
+        store.stage_summary(changes, summary)
+
+
+def test_other_settings_train_anew(labelled: ProjectStore) -> None:
+    recompute_project(labelled, trained_of(labelled))
+    assert train_classifiers(labelled) is None
+    assert train_classifiers(labelled, folds=3) is not None
+    assert train_classifiers(labelled, seconds=30) is not None
+
+
+def test_questions_share_the_time(store: ProjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(store, [raw_task(n, moods(n), {1: "now"}) for n in range(1, 31)], FIRST, SECOND)
+    given: list[float] = []
+
+    class Spy(train.Portfolio):
+        def train(self, *arguments: Any, **options: Any) -> Any:
+            given.append(self.seconds)
+            return super().train(*arguments, **options)
+
+    monkeypatch.setattr(train, "Portfolio", Spy)
+    trained = trained_of(store, seconds=40)
+    assert given[0] == pytest.approx(20, abs=2)
+    assert 20 < given[1] <= 40
+    assert trained.questions[1].pred_probs is None
+    assert trained.questions[1].description.startswith("none: 1 classes have labels")
+
+
+def test_pairs_of_texts_are_compared(store: ProjectStore) -> None:
+    """Whether two texts say the same is not told by their words alone."""
+    rng = np.random.RandomState(0)
+    words = [f"w{number}x" for number in range(200)]
+    question = Question(
+        "mood", "one", ("good", "bad"), (Source("text", "one"), Source("text", "two"))
+    )
+    tasks = []
+    for number in range(1, 121):
+        one = rng.choice(words, 5)
+        other = one if number % 2 else rng.choice(words, 5)
+        task = raw_task(number, dict.fromkeys((1, 2), ["bad", "good"][number % 2]), {})
+        tasks.append({**task, "data": {"one": " ".join(one), "two": " ".join(other)}})
+    info = ProjectInfo("t", "<View/>", (question,), feature_width=2**19 + 5)
+    with store.transaction() as changes:
+        store.stage_info(changes, info)
+    fill(store, tasks, question)
+    (found,) = trained_of(store).questions
+    assert found.pred_probs is not None
+    assert (found.pred_probs.argmax(axis=1) == np.arange(120) % 2).mean() > 0.95
