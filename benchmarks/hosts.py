@@ -340,6 +340,11 @@ def _lose_host(
             os.kill(process, signal.SIGSTOP)
         cluster.network.cut(lost)
     cut_at = time.monotonic()
+    said = len(cluster.output(lost))
+
+    def is_refused() -> bool:
+        return LOCK_LOST in cluster.output(lost)[said:]
+
     token = store.redis.get(fence)
     what = "it is suspended, and its" if is_suspended else "its"
     console.print(f"{lost} is about to store {num_tasks:,} tasks; {what} link goes down.")
@@ -354,14 +359,14 @@ def _lose_host(
     )
     if store.redis.get(fence) == token:
         wrong.append("the project was computed under the lost host's lease")
-    if LOCK_LOST in cluster.output(lost):
+    if is_refused():
         wrong.append(f"{lost} knew of its loss before its link was up")
 
     stored = store.redis.get(summary)
     cluster.network.mend(lost)
     if is_suspended:
         os.kill(process, signal.SIGCONT)
-        seconds = wait_until(lambda: LOCK_LOST in cluster.output(lost), f"{lost} is refused")
+        seconds = wait_until(is_refused, f"{lost} is refused")
         console.print(f"It goes on; {seconds:.0f} s later what it wanted to store is refused.")
     before = cluster.finished_jobs().keys()
 
