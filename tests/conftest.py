@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from redis import Redis
 
 from backend.service import Service
 from backend.settings import Settings, environment_name, load_settings
 from backend.store.embedded import EmbeddedRedis
 from backend.store.project import ProjectStore
+from tests.e2e.chromium import find_chromium
 
 DATA = Path(__file__).parent / "data"
 
@@ -70,3 +72,13 @@ def recorded() -> Callable[[str], Any]:
         return json.loads((DATA / "label_studio" / name).read_text())
 
     return read
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium. Not for the session: its event loop would be in the way of other tests."""
+    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        program = playwright.chromium.launch(executable_path=find_chromium(), args=options)
+        yield program
+        program.close()

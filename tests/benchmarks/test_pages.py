@@ -3,7 +3,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from redis import Redis
 
 from backend.store.embedded import EmbeddedRedis
@@ -12,7 +12,6 @@ from benchmarks import pages
 from benchmarks.large import Size
 from benchmarks.live.findings import Findings
 from benchmarks.pages import ACTIONS, VIEWS, Site
-from tests.e2e.chromium import find_chromium
 
 SIZE = Size(600, 20, 10, (5, 5))
 VIEW = {view.name: view for view in VIEWS}
@@ -31,16 +30,6 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedR
 def site(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with pages.serving(redis_server.url, tmp_path_factory.mktemp("w")) as site:
         yield site
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -3,14 +3,18 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, Page
 
+from backend.connect import disconnect_project
 from backend.demo.label_studio_server import Account, LabelStudioServer, ensure_environment
+from backend.errors import ProjectNotFoundError
 from backend.jobs.queue import JobKind
 from backend.label_studio.client import LabelStudioClient
 from backend.processes import Processes, own_command
@@ -38,6 +42,22 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
 
 
 @dataclass
+class Projects:
+    """Those that tests have made and not left yet, and the service that may know them."""
+
+    made: list[int] = field(default_factory=list)
+    service: Service | None = None
+
+    def leave(self, num_kept: int) -> None:
+        """Let the service not look after more and more projects, the longer the session lasts."""
+        while len(self.made) > num_kept:
+            number = self.made.pop()
+            if self.service is not None:
+                with suppress(ProjectNotFoundError):
+                    disconnect_project(self.service, number)
+
+
+@dataclass
 class Studio:
     """A running Label Studio."""
 
@@ -46,6 +66,7 @@ class Studio:
     client: LabelStudioClient
     people: dict[str, int] = field(default_factory=dict)
     clients: dict[str, LabelStudioClient] = field(default_factory=dict)
+    projects: Projects = field(default_factory=Projects)
 
     @property
     def url(self) -> str:
@@ -73,7 +94,9 @@ class Studio:
             client.close()
 
     def make_project(self, config: str = CONFIG, title: str = "Test project") -> int:
-        return self.client.create_project(title, config, overlap=3)
+        number = self.client.create_project(title, config, overlap=3)
+        self.projects.made.append(number)
+        return number
 
     def add_tasks(
         self, project: int, labels: list[dict[str, str]], control: str = "label"
@@ -136,14 +159,34 @@ def choice_result(choice: str, control: str = "label") -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+def projects() -> Projects:
+    """Projects of the session."""
+    return Projects()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leave_the_projects_of_a_module(projects: Projects) -> Iterator[None]:
+    num_kept = len(projects.made)
+    yield
+    projects.leave(num_kept)
+
+
+@pytest.fixture(autouse=True)
+def _leave_the_projects_of_a_test(projects: Projects) -> Iterator[None]:
+    num_kept = len(projects.made)
+    yield
+    projects.leave(num_kept)
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory, projects: Projects) -> Iterator[Studio]:
     """Label Studio for the session, with nothing but its administrator in it."""
     program = ensure_environment(FOLDER)
     server = LabelStudioServer(program, tmp_path_factory.mktemp("studio"), unused_port(), ADMIN)
     with Processes() as processes:
         server.start(processes)
         key = server.personal_access_token(ADMIN)
-        studio = Studio(server, key, LabelStudioClient(server.url, key))
+        studio = Studio(server, key, LabelStudioClient(server.url, key), projects=projects)
         yield studio
         studio.close()
 
@@ -186,7 +229,9 @@ def running(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         processes.start("web", own_command("web"), environment, folder / "web.log")
         wait_for(lambda: _is_up(settings.public_url), 60)
         service = Service(settings, connection.redis)
+        studio.projects.service = service
         yield Running(service, environment, folder)
+        studio.projects.service = None
         service.close()
 
 
@@ -195,3 +240,16 @@ def _is_up(url: str) -> bool:
         return httpx.get(f"{url}/health", timeout=2).is_success
     except httpx.HTTPError:
         return False
+
+
+@pytest.fixture(scope="module")
+def studio_page(browser: Browser, studio: Studio) -> Page:
+    """A browser window in which the administrator is logged in."""
+    window = browser.new_page(viewport={"width": 1440, "height": 900})
+    window.set_default_timeout(60_000)
+    window.goto(f"{studio.url}/user/login/")
+    window.fill("input[name=email]", ADMIN.email)
+    window.fill("input[name=password]", ADMIN.password)
+    window.click("button[type=submit]")
+    window.wait_for_url(f"{studio.url}/**")
+    return window

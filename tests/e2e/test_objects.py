@@ -13,7 +13,6 @@ from playwright.sync_api import Page
 from crowdlab_engine.shapes import Boxes
 from tests.e2e.conftest import Running, Studio
 from tests.e2e.test_answers import connected
-from tests.e2e.test_browser import page as page
 
 pytestmark = pytest.mark.e2e
 
@@ -75,7 +74,7 @@ def point(at: list[float], shift: float) -> dict[str, Any]:
     }
 
 
-def test_drawn_objects(studio: Studio, running: Running, page: Page, tmp_path: Path) -> None:
+def test_drawn_objects(studio: Studio, running: Running, studio_page: Page, tmp_path: Path) -> None:
     project = studio.make_project(CONFIG, "Objects")
     image = {"image": picture()}
     alike = {
@@ -126,11 +125,11 @@ def test_drawn_objects(studio: Studio, running: Running, page: Page, tmp_path: P
     )
 
     version = studio.client.project(project)["model_version"]
-    page.goto(f"{studio.url}/projects/{project}/data?task={tasks[0]}")
-    page.locator(".lsf-annotation-button__name", has_text=version).click()
-    page.locator("canvas").first.wait_for()
-    page.get_by_role("tree").get_by_text("car, red").click()
-    page.locator("input[name=new]").wait_for()
-    page.screenshot(path=tmp_path / "editor.png")
-    assert page.locator("input[name=new]").is_checked()
-    assert not page.locator("input[name=old]").is_checked()
+    studio_page.goto(f"{studio.url}/projects/{project}/data?task={tasks[0]}")
+    studio_page.locator(".lsf-annotation-button__name", has_text=version).click()
+    studio_page.locator("canvas").first.wait_for()
+    studio_page.get_by_role("tree").get_by_text("car, red").click()
+    studio_page.locator("input[name=new]").wait_for()
+    studio_page.screenshot(path=tmp_path / "editor.png")
+    assert studio_page.locator("input[name=new]").is_checked()
+    assert not studio_page.locator("input[name=old]").is_checked()

@@ -17,7 +17,6 @@ from playwright.sync_api import (
     Locator,
     Page,
     expect,
-    sync_playwright,
 )
 from redis import Redis
 
@@ -32,7 +31,6 @@ from backend.store.project import ProjectStore
 from benchmarks.large import Size
 from benchmarks.live.studio import unused_port
 from benchmarks.projects import fill_project
-from tests.e2e.chromium import find_chromium
 from tests.e2e.conftest import Running, Studio, choice_result, wait_for
 from tests.e2e.test_live import crowdlab
 
@@ -154,15 +152,6 @@ DRAWN = {
     "task": ".parts tfoot td",
     "activity": "main tbody tr",
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=options)
-        yield browser
-        browser.close()
 
 
 @dataclass

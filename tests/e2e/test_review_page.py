@@ -1,12 +1,9 @@
 """A lead asks for one more label on the page, and somebody else gives it."""
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from backend.store.project import ProjectStore
-from tests.e2e.chromium import find_chromium
 from tests.e2e.conftest import Running, Studio, wait_for
 from tests.e2e.test_live import LABELS, crowdlab, is_published
 from tests.e2e.test_reannotation import next_of, states_of, states_of_requests
@@ -15,15 +12,11 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
+def page(browser: Browser) -> Page:
     """A browser window of the lead."""
-    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=options)
-        window = browser.new_page(viewport={"width": 1440, "height": 900})
-        window.set_default_timeout(60_000)
-        yield window
-        browser.close()
+    window = browser.new_page(viewport={"width": 1440, "height": 900})
+    window.set_default_timeout(60_000)
+    return window
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,11 @@
 """Spans of texts, in through Label Studio and back as predictions that its editor shows."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-from tests.e2e.chromium import find_chromium
-from tests.e2e.conftest import ADMIN, Running, Studio, wait_for
+from tests.e2e.conftest import Running, Studio, wait_for
 from tests.e2e.test_answers import connected
 
 pytestmark = pytest.mark.e2e
@@ -99,37 +97,20 @@ def test_what_cannot_be_used_is_counted(running: Running, project: tuple[int, li
     )
 
 
-@pytest.fixture(scope="module")
-def page(studio: Studio) -> Iterator[Page]:
-    """A browser window in which the administrator is logged in."""
-    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=options)
-        window = browser.new_page(viewport={"width": 1440, "height": 900})
-        window.set_default_timeout(60_000)
-        window.goto(f"{studio.url}/user/login/")
-        window.fill("input[name=email]", ADMIN.email)
-        window.fill("input[name=password]", ADMIN.password)
-        window.click("button[type=submit]")
-        window.wait_for_url(f"{studio.url}/**")
-        yield window
-        browser.close()
-
-
 def test_the_editor_shows_the_spans_where_they_are(
-    studio: Studio, running: Running, page: Page, project: tuple[int, list[int]]
+    studio: Studio, running: Running, studio_page: Page, project: tuple[int, list[int]]
 ) -> None:
     """Label Studio counts code points: a span after an emoji is at its place."""
     number, tasks = project
     version = studio.client.project(number)["model_version"]
     for place in (0, 1):
-        page.goto(f"{studio.url}/projects/{number}/data?task={tasks[place]}")
-        shown = page.locator(".htx-highlight")
+        studio_page.goto(f"{studio.url}/projects/{number}/data?task={tasks[place]}")
+        shown = studio_page.locator(".htx-highlight")
         shown.first.wait_for()
         # The table beside the editor names the version, too.
-        page.get_by_text(version).last.click()
+        studio_page.get_by_text(version).last.click()
         wait_for(lambda shown=shown, place=place: shown.count() == len(SPANS[place]), 90)
-        page.screenshot(path=running.folder / f"spans-{place}.png")
+        studio_page.screenshot(path=running.folder / f"spans-{place}.png")
         assert [text.strip() for text in shown.all_inner_texts()] == [
             word for word, _ in SPANS[place]
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -552,6 +553,7 @@ WRAPPED = ".answer"
 """How the names of models end that only wrap a dataclass."""
 
 
+@cache
 def model_of(content: type) -> type[BaseModel]:
     """Model of an answer that is such a dataclass, for the OpenAPI document."""
     return create_model(

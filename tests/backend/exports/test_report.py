@@ -1,14 +1,14 @@
 """The report: complete, harmless, and with the numbers of the store."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from backend.errors import NothingToComputeError, UnknownProjectError
 from backend.exports import report
@@ -21,7 +21,6 @@ from backend.label_studio.questions import Question
 from backend.service import Service
 from backend.store.project import ProjectInfo, ProjectStore
 from tests.backend.jobs.test_recompute import FIRST, WORDS
-from tests.e2e.chromium import find_chromium
 
 SCRIPT = "<script>alert(1)</script>"
 LOADED = {"script", "link", "img", "iframe", "object", "embed", "audio", "video", "source", "base",
@@ -205,14 +204,6 @@ def test_lines_across_are_at_round_numbers(largest: int, step: int) -> None:
     assert counts[-1] >= largest
     assert 2 <= len(counts) <= 6
     assert max(bar.height for bar in found.bars) <= 1
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("width", [1440, 390])

@@ -10,7 +10,7 @@ from backend.service import Service
 from benchmarks import fuzz
 from benchmarks.fuzz import PROJECT, Sent, Target, named_tasks, run
 
-EXAMPLES = 1500
+EXAMPLES = 500
 
 
 @pytest.fixture
