@@ -224,7 +224,7 @@ def column(page: Page, name: str) -> list[str]:
 
 
 def numbers(texts: list[str]) -> list[float]:
-    return [float(text.replace("\u2009", "").rstrip(" %")) for text in texts if text.strip()]
+    return [float(text.replace("\u2009", "").rstrip("\u00a0 %")) for text in texts if text.strip()]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -25,10 +25,10 @@ _DAY = 86_400.0
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """Return a share in per cent, an en dash for none."""
+    """Return a share in per cent that is not broken before its sign, an en dash for none."""
     if value is None or math.isnan(value):
         return "–"
-    return f"{100 * value:.{digits}f} %"
+    return f"{100 * value:.{digits}f}\u00a0%"
 
 
 def number(value: float) -> str:

@@ -11,10 +11,10 @@ from backend.web.dashboard import parts
 @pytest.mark.parametrize(
     ("made", "text"),
     [
-        (parts.percent(0.9876), "98.8 %"),
+        (parts.percent(0.9876), "98.8\u00a0%"),
         (parts.percent(None), "–"),
         (parts.percent(float("nan")), "–"),
-        (parts.percent(0.5, 0), "50 %"),
+        (parts.percent(0.5, 0), "50\u00a0%"),
         (parts.number(1234567), "1\u2009234\u2009567"),
         (parts.seconds(4.25), "4.2 s"),
         (parts.seconds(45.4), "45 s"),
@@ -38,15 +38,15 @@ def test_numbers_in_words(made: str, text: str) -> None:
 
 
 def text_of(component: object) -> str:
-    return json.dumps(component, default=lambda one: one.to_plotly_json())
+    return json.dumps(component, ensure_ascii=False, default=lambda one: one.to_plotly_json())
 
 
 def test_a_matrix_shows_counts_and_shares_of_rows() -> None:
     counts = np.array([[8, 2], [0, 5]])
     text = text_of(parts.matrix(counts, ["a", "b"], rows="given", columns="consensus", caption="c"))
-    assert '"80 %"' in text
-    assert '"20 %"' in text
-    assert '"100 %"' in text
+    assert '"80\u00a0%"' in text
+    assert '"20\u00a0%"' in text
+    assert '"100\u00a0%"' in text
     assert "given: a; consensus: b; 2 of 10" in text
 
 
