@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 
 import dash_mantine_components as dmc
 import numpy as np
@@ -24,6 +23,7 @@ from backend.web.dashboard.parts import (
     aria,
     card,
     figure,
+    labels_by_week,
     link,
     matrix,
     number,
@@ -61,7 +61,7 @@ def show(service: Service, place: Place) -> Component:
                 spacing="md",
             ),
             dmc.SimpleGrid(
-                [_weeks(profile), _colleagues(profile, place)],
+                [labels_by_week(profile.insight.weeks), _colleagues(profile, place)],
                 cols={"base": 1, "md": 2},
                 spacing="md",
             ),
@@ -160,42 +160,6 @@ def _classes(profile: AnnotatorProfile) -> Component:
 
 def _share(value: float) -> Component:
     return dmc.Text("–", c="dimmed") if np.isnan(value) else quality_bar(float(value))
-
-
-def _weeks(profile: AnnotatorProfile) -> Component:
-    data = [
-        {
-            "week": datetime.fromtimestamp(week.start, tz=UTC).strftime("%b %d"),
-            "Labels": week.num_labels,
-            "Agreement": round(100 * week.agreement, 1),
-        }
-        for week in profile.insight.weeks[-52:]
-    ]
-    return card(
-        "Over time",
-        dmc.CompositeChart(
-            data=data,
-            dataKey="week",
-            series=[
-                {"name": "Labels", "color": "gray.4", "type": "bar"},
-                {
-                    "name": "Agreement",
-                    "label": "Agreement with the consensus (%)",
-                    "color": "indigo.6",
-                    "type": "line",
-                    "yAxisId": "right",
-                },
-            ],
-            h=240,
-            mt="md",
-            withLegend=True,
-            withRightYAxis=True,
-            yAxisLabel="Labels",
-            rightYAxisLabel="Agreement (%)",
-            rightYAxisProps={"domain": [0, 100]},
-            maxBarWidth=40,
-        ),
-    )
 
 
 def _why_spam(one: AnnotatorInsight) -> str:

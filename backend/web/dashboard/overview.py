@@ -22,6 +22,7 @@ from backend.web.dashboard.parts import (
     aria,
     card,
     figure,
+    labels_by_week,
     matrix,
     number,
     percent,
@@ -73,7 +74,7 @@ def _cards(one: QuestionInsight) -> list[Component]:
         return [
             _quality(one),
             _classes(one),
-            _weeks(one),
+            labels_by_week(one.weeks),
             _votes(one),
             _gain(one),
             _agreement(one),
@@ -81,7 +82,7 @@ def _cards(one: QuestionInsight) -> list[Component]:
             _weights(one),
         ]
     held = [_held(one)] if one.held else []
-    return [_quality(one), *held, _weeks(one), _votes(one), _weights(one)]
+    return [_quality(one), *held, labels_by_week(one.weeks), _votes(one), _weights(one)]
 
 
 def _unsupported(reasons: Mapping[str, str]) -> Component:
@@ -273,43 +274,6 @@ def _held(one: QuestionInsight) -> Component:
             barChartProps={"margin": {"bottom": 20}},
         ),
         note=f"The {_MOST_CLASSES} largest; {hidden} more are not shown." if hidden else "",
-    )
-
-
-def _weeks(one: QuestionInsight) -> Component:
-    data = [
-        {
-            "week": datetime.fromtimestamp(week.start, tz=UTC).strftime("%b %d"),
-            "Labels": week.num_labels,
-            "Agreement": round(100 * week.agreement, 1),
-        }
-        for week in one.weeks[-52:]
-    ]
-    return card(
-        "Over time",
-        dmc.CompositeChart(
-            data=data,
-            dataKey="week",
-            series=[
-                {"name": "Labels", "color": "gray.4", "type": "bar"},
-                {
-                    "name": "Agreement",
-                    "label": "Agreement with the consensus (%)",
-                    "color": "indigo.6",
-                    "type": "line",
-                    "yAxisId": "right",
-                },
-            ],
-            h=260,
-            mt="md",
-            withLegend=True,
-            withRightYAxis=True,
-            yAxisLabel="Labels",
-            rightYAxisLabel="Agreement (%)",
-            rightYAxisProps={"domain": [0, 100]},
-            maxBarWidth=40,
-        ),
-        note="By week (its Monday, UTC) in which labels were last saved.",
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from dash import dcc, html
 from numpy.typing import NDArray
 
+from backend.insights.questions import Week
 from backend.store.project import ProjectInfo
 from backend.web.dashboard.place import Page, Place
 
@@ -22,6 +23,7 @@ MOST_MATRIX_CLASSES = 30
 """Classes that a matrix has room for."""
 
 _DAY = 86_400.0
+_YEAR_OF_WEEKS = 52
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -205,6 +207,44 @@ def table(
         minWidth=420,
         type="native",
         tabIndex=0,
+    )
+
+
+def labels_by_week(weeks: Sequence[Week]) -> Component:
+    """Labels of each week, and how many of them agree with the consensus; the last year."""
+    data = [
+        {
+            "week": datetime.fromtimestamp(week.start, tz=UTC).strftime("%b %d"),
+            "Labels": week.num_labels,
+            "Agreement": round(100 * week.agreement, 1),
+        }
+        for week in weeks[-_YEAR_OF_WEEKS:]
+    ]
+    return card(
+        "Over time",
+        dmc.CompositeChart(
+            data=data,
+            dataKey="week",
+            series=[
+                {"name": "Labels", "color": "gray.4", "type": "bar"},
+                {
+                    "name": "Agreement",
+                    "label": "Agreement with the consensus (%)",
+                    "color": "indigo.6",
+                    "type": "line",
+                    "yAxisId": "right",
+                },
+            ],
+            h=250,
+            mt="md",
+            withLegend=True,
+            withRightYAxis=True,
+            yAxisLabel="Labels",
+            rightYAxisLabel="Agreement (%)",
+            rightYAxisProps={"domain": [0, 100]},
+            maxBarWidth=40,
+        ),
+        note="By week (its Monday, UTC) in which labels were last saved.",
     )
 
 
