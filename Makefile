@@ -25,7 +25,7 @@ test: install-dev ## Run all tests, with a real Label Studio, Redis and browser
 	@$(PY) -m tests.redis_servers
 	@echo "Making sure that there is a Label Studio …"
 	@$(PY) -m tests.e2e.environment
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
 
 check: install-dev lint audit release-check ## Run lint, pip-audit, release-check and all tests with coverage
 	@$(MAKE) --no-print-directory test ARGS="--cov --cov-report=term $(ARGS)"

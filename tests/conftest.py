@@ -16,6 +16,21 @@ from backend.store.project import ProjectStore
 from tests.e2e.chromium import find_chromium
 
 DATA = Path(__file__).parent / "data"
+OWN_LABEL_STUDIO = "tests/e2e/test_demo.py"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Start one Label Studio only: whoever runs one of its tests, runs them all."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByLabelStudio(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = str(super()._split_scope(nodeid))
+            is_shared = file.startswith("tests/e2e/") and file != OWN_LABEL_STUDIO
+            return "Label Studio" if is_shared else file
+
+    return ByLabelStudio(config, log)
 
 
 @pytest.fixture(scope="session")

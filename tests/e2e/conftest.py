@@ -31,7 +31,7 @@ CONFIG = (
 )
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """First true value of a condition; fails when it stays false too long."""
     deadline = time.monotonic() + seconds
     while True:
