@@ -188,6 +188,7 @@ def sums_to_arrays(sums: RunningSums, annotators: NDArray[Any]) -> Arrays:
         "sizes": np.asarray([counts.num_tasks, counts.num_labels, counts.num_predicted]),
         "agreement": np.asarray([counts.agreement]),
         "model_errors": counts.model_errors,
+        "model_shared": counts.model_shared,
         "consensus_counts": counts.consensus_counts,
         "peers": counts.peers,
         "peers_agreeing": counts.peers_agreeing,
@@ -215,6 +216,10 @@ def sums_from_arrays(arrays: Arrays, num_classes: int | None = None) -> RunningS
             num_labels=num_labels,
             num_predicted=num_predicted,
             model_errors=arrays["model_errors"],
+            model_shared=arrays.get(
+                "model_shared",  # of an earlier release, whose classifiers knew all tasks
+                np.full_like(arrays["model_errors"], arrays["consensus_counts"].sum()),
+            ),
             agreement=float(arrays["agreement"][0]),
             consensus_counts=np.pad(arrays["consensus_counts"], more),
             peers=arrays["peers"],
