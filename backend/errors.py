@@ -147,6 +147,12 @@ class StoreError(CrowdlabError):
     http_status = 503
 
 
+class PredictionsError(CrowdlabError):
+    """Predictions that somebody brings, or asks for, and that cannot be used."""
+
+    http_status = 400
+
+
 class StateFileError(CrowdlabError):
     """A file of saved state cannot be written or read."""
 

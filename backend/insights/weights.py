@@ -76,7 +76,7 @@ class QuestionWeights:
         labelled, annotators, labels
             Task, annotator and class code of each of their labels, shape (L,).
         predicted
-            pred_probs of the tasks, shape (B, K); None without a classifier.
+            pred_probs of the tasks, shape (B, K) or (P, B, K); None without a classifier.
         values
             Number that each of the K classes stands for.
 
@@ -95,7 +95,7 @@ class QuestionWeights:
             num_annotators=len(people),
             num_classes=self.num_classes,
         )
-        probs = PredProbs.of_tasks(predicted, found, row_sum_tolerance=np.inf)
+        probs = PredProbs.of_tasks(predicted, found, row_sum_tolerance=np.inf, may_abstain=True)
         weights = replace(self.weights, annotator=self.of(people))
         return expected_values(posterior(found, probs, literal(weights)), values)
 
