@@ -153,6 +153,18 @@ class PredictionsError(CrowdlabError):
     http_status = 400
 
 
+class UnknownSourceError(PredictionsError):
+    """Predictions that nobody has uploaded or borrowed."""
+
+    http_status = 404
+
+
+class PredictionsTooLargeError(PredictionsError):
+    """A file of predictions over the limit."""
+
+    http_status = 413
+
+
 class StateFileError(CrowdlabError):
     """A file of saved state cannot be written or read."""
 

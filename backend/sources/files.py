@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from backend.errors import PredictionsError
+from backend.errors import PredictionsError, PredictionsTooLargeError
 from backend.sources.checks import Claims
 from backend.sources.parquet_file import parquet_as_npz
 from backend.sources.report import Fault
@@ -58,7 +58,7 @@ def read_claims(path: Path, name: str, key: str, classes: Sequence[str], max_byt
     """
     size = path.stat().st_size
     if size > max_bytes:
-        raise PredictionsError(
+        raise PredictionsTooLargeError(
             f"{name} has {size / 1e6:,.1f} MB; at most {max_bytes / 1e6:,.0f} are allowed.",
             "Divide it, or raise CROWDLAB_MAX_UPLOAD_MB.",
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from backend.errors import LabelStudioError, PredictionsError
+from backend.errors import LabelStudioError, PredictionsError, UnknownSourceError
 from backend.insights.lookup import known_project, question_number
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.questions import Question
@@ -153,7 +153,7 @@ def drop(service: Service, project_id: int, name: str, *, by: str) -> None:
             hint = f"There are: {', '.join(known)}." if known else "There is none to drop."
             if name == TASK_DATA:
                 hint = "What stands in the tasks' data goes with CROWDLAB_PRED_PROBS_KEY."
-            raise PredictionsError(f"Project {project_id} has no source {name!r} to drop.", hint)
+            raise UnknownSourceError(f"Project {project_id} has no source {name!r} to drop.", hint)
         with store.transaction() as changes:
             store.prediction_sources.stage_drop(changes, name)
             store.stage_audit(changes, "predictions dropped", source=name, by=by)
