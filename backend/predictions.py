@@ -152,7 +152,7 @@ def _table(rows: tuple[SourceRow, ...]) -> Table:
             f"{100 * one.coverage:.1f} %",
             "–" if one.accuracy is None else f"{100 * one.accuracy:.1f} %",
             "–" if one.log_loss is None else f"{one.log_loss:.3f}",
-            ("–" if one.weight is None else f"{one.weight:.3f}") if one.is_counted else "not yet",
+            one.weight_words,
         )
     return table
 

@@ -47,6 +47,13 @@ class SourceRow:
     report: CheckReport | None
     """What of it did not fit; None for the service's own."""
 
+    @property
+    def weight_words(self) -> str:
+        """Weight, for people."""
+        if self.is_counted:
+            return "–" if self.weight is None else f"{self.weight:.3f}"
+        return "–" if self.kind == SourceKind.OWN else "not yet"
+
 
 def source_rows(service: Service, project_id: int) -> tuple[SourceRow, ...]:
     """List the classifiers of a project's questions, the service's own first.
