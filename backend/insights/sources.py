@@ -13,7 +13,7 @@ from backend.service import Service
 from backend.sources.brought import takes_predictions
 from backend.sources.report import CheckReport, Fault, counted
 from backend.store.prediction_sources import OWN, TASK_DATA, SourceKind
-from backend.store.project import ModelScore, ProjectInfo, ProjectStore
+from backend.store.project import ModelScore, ProjectInfo, ProjectStore, QuestionSummary
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,11 @@ def source_rows(service: Service, project_id: int) -> tuple[SourceRow, ...]:
     info = known_project(service, project_id)
     store = service.store(project_id)
     summary = store.read_summary()
-    num_tasks = len(store.tasks.read()["task"])
+    num_tasks = (
+        summary.questions[0].num_tasks
+        if summary is not None and summary.questions
+        else len(store.tasks.read()["task"])
+    )
     rows: list[SourceRow] = []
     for number, question in enumerate(info.questions):
         if not takes_predictions(question):
@@ -74,12 +78,17 @@ def source_rows(service: Service, project_id: int) -> tuple[SourceRow, ...]:
         found = summary.questions[number] if summary and number < len(summary.questions) else None
         scores = {one.name: one for one in found.models} if found else {}
         if found is not None:
-            rows.append(_own(store, number, question, found.classifier, found.model_weight, scores))
+            rows.append(_own(store, number, question, found, scores))
         if info.pred_probs_key:
             rows.append(_brought(store, info, number, question, num_tasks, scores))
         for source in store.prediction_sources.all():
             if source.question == question.name:
-                covered = len(np.unique(store.prediction_sources.table(source).read()["task"]))
+                score = scores.get(source.name)
+                covered = (
+                    score.num_tasks
+                    if score is not None
+                    else len(np.unique(store.prediction_sources.table(source).read()["task"]))
+                )
                 rows.append(
                     SourceRow(
                         name=source.name,
@@ -88,7 +97,7 @@ def source_rows(service: Service, project_id: int) -> tuple[SourceRow, ...]:
                         origin=source.origin,
                         num_tasks=covered,
                         coverage=covered / max(1, num_tasks),
-                        **_scores(scores.get(source.name)),
+                        **_scores(score),
                         changed_at=source.changed_at,
                         report=source.report,
                     )
@@ -116,23 +125,21 @@ def _own(
     store: ProjectStore,
     number: int,
     question: Question,
-    classifier: str,
-    weight: float | None,
+    summary: QuestionSummary,
     scores: dict[str, ModelScore],
 ) -> SourceRow:
     is_counted = OWN in store.models(number)
     one = scores.get(OWN)
     shown = _scores(one)
     if one is None and is_counted:
+        weight = summary.model_weight
         shown |= {"is_counted": True, "weight": weight, "calibration": "by the service"}
     return SourceRow(
         name=OWN,
         kind=SourceKind.OWN.value,
         question=question.name,
-        origin=classifier,
-        num_tasks=len(store.pred_probs(number, len(question.classes)).read()["task"])
-        if is_counted
-        else 0,
+        origin=summary.classifier,
+        num_tasks=summary.num_tasks if is_counted else 0,
         coverage=float(is_counted),
         **shown,
         changed_at=0.0,

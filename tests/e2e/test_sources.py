@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from backend.insights.sources import SourceRow, source_rows
 from tests.e2e.conftest import Running, Studio, choice_result, wait_for
 from tests.e2e.test_live import crowdlab, crowdlab_json
 
@@ -26,7 +27,7 @@ def rows_of(studio: Studio) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         said = {"ann": right, "bob": right, "cat": wrong if number % 7 == 0 else right}
         if number == DISPUTED:
             said = {"ann": wrong, "bob": right}
-        data: dict[str, Any] = {"text": f"thing {number % 3}", "doc": f"doc-{number}"}
+        data: dict[str, Any] = {"text": f"thing {number}", "doc": f"doc-{number}"}
         if number < 10:
             data["pred_probs"] = {right: 0.8, "neutral": 0.2}
         if number == 10:
@@ -55,10 +56,9 @@ def upload(running: Running, project: int) -> Any:
     return source
 
 
-def counted(running: Running, project: int) -> dict[str, Any]:
+def counted(running: Running, project: int) -> dict[str, SourceRow]:
     """Sources that the last recompute counted, by name."""
-    listed = crowdlab_json(running, "sources", str(project))["sources"]
-    return {one["name"]: one for one in listed if one["is_counted"]}
+    return {one.name: one for one in source_rows(running.service, project) if one.is_counted}
 
 
 def consensus(running: Running, project: int, task: int) -> tuple[str, float]:
@@ -73,8 +73,9 @@ def test_brought_uploaded_and_borrowed(studio: Studio, running: Running) -> None
     crowdlab(running, "connect", str(project))
 
     brought = counted(running, project)["task-data"]
-    assert (brought["num_tasks"], brought["origin"]) == (10, "pred_probs")
-    assert brought["report"]["faults"] == {"there are more or fewer values than classes": 1}
+    assert (brought.num_tasks, brought.origin) == (10, "pred_probs")
+    assert brought.report is not None
+    assert brought.report.faults == {"there are more or fewer values than classes": 1}
     _, before = consensus(running, project, disputed)
 
     source = upload(running, project)
@@ -85,8 +86,9 @@ def test_brought_uploaded_and_borrowed(studio: Studio, running: Running) -> None
     assert label == TRUTH[DISPUTED]
     assert after > before
     theirs = counted(running, project)["their-model"]
-    assert theirs["weight"] > 0
-    assert theirs["coverage"] == 1.0
+    assert theirs.weight is not None
+    assert theirs.weight > 0
+    assert theirs.coverage == 1.0
 
     right = {"score": 0.7, "model_version": "their-live-model"}
     predictions = [
@@ -99,7 +101,7 @@ def test_brought_uploaded_and_borrowed(studio: Studio, running: Running) -> None
     said = crowdlab(running, "sources", str(project), "--borrow", "their-live-model")
     assert "28 of 28 rows are used." in said
     wait_for(lambda: "their-live-model" in counted(running, project), 60)
-    calibration = counted(running, project)["their-live-model"]["calibration"]
+    calibration = counted(running, project)["their-live-model"].calibration
     assert "isotonic regression on scores" in calibration
 
     ours = studio.client.project(project)["model_version"]
@@ -108,10 +110,11 @@ def test_brought_uploaded_and_borrowed(studio: Studio, running: Running) -> None
     refused = crowdlab(running, "sources", str(project), "--borrow", "nobody", code=1)
     assert "their-live-model" in refused
 
-    crowdlab(running, "sources", str(project), "--drop", "their-model")
+    listed = crowdlab_json(running, "sources", str(project), "--drop", "their-model")["sources"]
+    assert {"task-data", "their-live-model"} <= {one["name"] for one in listed}
     wait_for(lambda: "their-model" not in counted(running, project), 60)
     crowdlab(running, "connect", str(project))  # no job of what was dropped is in its way
-    assert set(counted(running, project)) >= {"task-data", "their-live-model"}
+    assert counted(running, project).keys() >= {"task-data", "their-live-model"}
 
     # What is computed is what Label Studio shows, beside the predictions that were there.
     def is_shown() -> bool:
