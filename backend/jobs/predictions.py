@@ -51,8 +51,16 @@ class Predictions(ABC):
         """pred_probs of the tasks of some blocks, by each classifier, (P, B, K)."""
         return self._stacked(tasks, [self._rows_of(model, tasks, blocks) for model in self.models])
 
-    def mean_of(self, tasks: NDArray[np.int64], blocks: Sequence[int]) -> NDArray[np.float64]:
-        """Mean of those that say something of a task, (B, K); uniform where none does."""
+    def mean_of(
+        self, tasks: NDArray[np.int64], blocks: Sequence[int], *, unknown: float | None = None
+    ) -> NDArray[np.float64]:
+        """Mean of those that say something of a task, (B, K).
+
+        Parameters
+        ----------
+        unknown
+            What stands where none does; uniform probabilities without it.
+        """
         found = self.each(tasks, blocks)
         if not self.may_abstain:
             mean_of_all: NDArray[np.float64] = found.mean(axis=0)
@@ -60,7 +68,8 @@ class Predictions(ABC):
         is_said = ~np.isnan(found[:, :, :1])
         number = is_said.sum(axis=0)
         total = np.where(is_said, found, 0.0).sum(axis=0)
-        uniform = np.full_like(total, 1.0 / max(1, self.num_classes))
+        fill = 1.0 / max(1, self.num_classes) if unknown is None else unknown
+        uniform = np.full_like(total, fill)
         is_heard = np.broadcast_to(number > 0, total.shape)
         mean: NDArray[np.float64] = np.divide(total, number, out=uniform, where=is_heard)
         return mean

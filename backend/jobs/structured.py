@@ -49,8 +49,13 @@ def solve_structured(
     pred_probs = None
     if not predictions.is_empty:
         pred_probs = np.concatenate(
-            [predictions.mean_of(part.tasks, part.blocks) for part in census.parts]
+            [predictions.mean_of(part.tasks, part.blocks, unknown=np.nan) for part in census.parts]
         )
+        is_unknown = np.isnan(pred_probs).any(axis=1)
+        if is_unknown.all():
+            pred_probs = None
+        elif is_unknown.any():  # a class is as probable as elsewhere
+            pred_probs[is_unknown] = pred_probs[~is_unknown].mean(axis=0)
     annotators = census.annotators[number]
     form = structured_form(question)
     solution = form.solve(

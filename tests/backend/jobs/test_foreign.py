@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from backend.jobs.foreign import foreign_classifiers
+from backend.jobs.predictions import StoredPredictions
 from backend.jobs.recompute import recompute_project
 from backend.jobs.train import train_classifiers
 from backend.label_studio.questions import AnswerType, Question
@@ -15,6 +16,8 @@ from backend.store.prediction_sources import PredictionSource, SourceKind
 from backend.store.project import ProjectStore
 from crowdlab_engine import MultiannotatorLabels
 from tests.backend.jobs.test_recompute import FIRST, fill, moods, raw_task
+from tests.backend.jobs.test_train_sets import TOPICS, truth_of
+from tests.backend.jobs.test_train_sets import fill as fill_sets
 from tests.backend.store.test_prediction_sources import uploaded
 
 TASKS = np.arange(1, 61)
@@ -84,6 +87,40 @@ def test_classes_are_known_by_name_and_tasks_that_are_gone_left_out(store: Proje
     assert foreign_classifiers(store, 0, other, None, CONTENTS, TASKS) == []
     spans = dataclasses.replace(FIRST, type=AnswerType.SPANS)
     assert foreign_classifiers(store, 0, spans, None, CONTENTS, TASKS) == []
+
+
+def test_sets_of_classes_take_the_mean_of_all(store: ProjectStore) -> None:
+    fill_sets(store, TOPICS, lambda number, person: truth_of(number) if person < 3 else ["price"])
+    source = PredictionSource(
+        "theirs", SourceKind.UPLOADED, "topics", ("speed", "price"), "a.csv", 1.0, CheckReport(2, 2)
+    )
+    rows = {"task": np.array([3, 4]), "probs": np.array([[1.0, 0.0], [0.0, 0.5]])}
+    put(store, source, {**rows, "said": np.array([FULL, FULL])})
+    recompute_project(store, train_classifiers(store))
+    assert store.models(0) == ("own", "theirs")
+    own = store.pred_probs(0, 3).read()["probs"][3:5]
+    found = StoredPredictions.read(store, 0, 3).mean_of(np.array([3, 4]), [0])
+    np.testing.assert_allclose(found, (own + np.array([[0, 1, 0], [0.5, 0, 0]])) / 2)
+    summary = store.read_summary()
+    assert summary is not None
+    mine, theirs = summary.questions[0].models
+    assert (mine.num_tasks, theirs.num_tasks) == (48, 2)
+    assert (theirs.accuracy, theirs.weight) == (None, None)
+
+
+def test_sets_of_classes_by_a_file_alone(store: ProjectStore) -> None:
+    topics = dataclasses.replace(TOPICS, sources=())
+    fill_sets(store, topics, lambda number, person: truth_of(number))
+    source = PredictionSource(
+        "theirs", SourceKind.UPLOADED, "topics", ("speed",), "a.csv", 1.0, CheckReport(2, 2)
+    )
+    rows = {"task": np.array([3, 4]), "probs": np.array([[1.0], [0.0]])}
+    put(store, source, {**rows, "said": np.array([FULL, FULL])})
+    recompute_project(store, train_classifiers(store))
+    assert store.models(0) == ("theirs",)
+    summary = store.read_summary()
+    assert summary is not None
+    assert summary.questions[0].num_labeled == 48
 
 
 @pytest.mark.parametrize("method", ["crowdlab", "fusion"])
