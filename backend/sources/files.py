@@ -11,6 +11,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -62,7 +63,16 @@ def read_claims(path: Path, name: str, key: str, classes: Sequence[str], max_byt
             f"{name} has {size / 1e6:,.1f} MB; at most {max_bytes / 1e6:,.0f} are allowed.",
             "Divide it, or raise CROWDLAB_MAX_UPLOAD_MB.",
         )
-    columns = (key,) if key else TASK_COLUMNS
+    claims = _read(path, name, (key,) if key else TASK_COLUMNS, classes, max_bytes)
+    if key:
+        return claims
+    # pandas makes 101.0 of the number 101 where another row has none.
+    return replace(claims, keys=[one.removesuffix(".0") for one in claims.keys])
+
+
+def _read(
+    path: Path, name: str, columns: Sequence[str], classes: Sequence[str], max_bytes: int
+) -> Claims:
     match Path(name).suffix.lower():
         case ".csv":
             return _read_csv(path, name, columns)

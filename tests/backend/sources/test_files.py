@@ -60,6 +60,12 @@ def test_keys_that_are_texts(tmp_path: Path) -> None:
         assert set(found.classes) == {"good", "bad"}
 
 
+def test_task_ids_that_became_floats(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    TABLE.assign(task=[3.0, float("nan")]).to_csv(path, index=False)
+    assert list(read(path).keys) == ["3", ""]
+
+
 def test_rows_of_a_csv_that_cannot_be_read_are_known_by_their_line(tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
     path.write_text("\ufefftask,good,bad\n1,0.5,0.5\n2,0.5\n\n3,half,0.5\n")
