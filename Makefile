@@ -48,6 +48,7 @@ audit: install-dev ## Look for known vulnerabilities in the locked packages
 
 benchmarks: $(VENV)/.benchmarks ## Run the short form of every benchmark
 	@for name in speed memory accuracy multilabel ordinal spans objects texts training features \
+		partial_predictions \
 		campaign scale distributed hosts pages live soak faults; do \
 		echo "benchmarks.$$name --short"; $(PY) -m benchmarks.$$name --short || exit 1; done
 

@@ -21,6 +21,7 @@ from backend import __version__
 from backend.errors import CrowdlabError, NothingToComputeError
 from backend.exports.names import ConsensusAs, DataSetName, ExportFormat
 from backend.jobs.queue import JobKind
+from backend.predictions import prediction_commands
 from backend.review import review_commands
 from backend.settings import Settings, example_environment, load_settings
 from backend.store.connection import RedisConnection
@@ -50,6 +51,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(review_commands)
+app.add_typer(prediction_commands)
 app.add_typer(upkeep)
 
 _NAME_WIDTH = 28

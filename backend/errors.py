@@ -147,6 +147,24 @@ class StoreError(CrowdlabError):
     http_status = 503
 
 
+class PredictionsError(CrowdlabError):
+    """Predictions that somebody brings, or asks for, and that cannot be used."""
+
+    http_status = 400
+
+
+class UnknownSourceError(PredictionsError):
+    """Predictions that nobody has uploaded or borrowed."""
+
+    http_status = 404
+
+
+class PredictionsTooLargeError(PredictionsError):
+    """A file of predictions over the limit."""
+
+    http_status = 413
+
+
 class StateFileError(CrowdlabError):
     """A file of saved state cannot be written or read."""
 

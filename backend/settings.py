@@ -380,6 +380,33 @@ class Settings(BaseSettings):
             "price,embedding."
         ),
     )
+    embedding_key: str = Field(
+        "",
+        validation_alias="CROWDLAB_EMBEDDING_KEY",
+        description=(
+            "Key of the tasks' data under which a feature vector stands, a list of numbers as "
+            "long in every task, from which classifiers learn; such as embedding."
+        ),
+    )
+    pred_probs_key: str = Field(
+        "",
+        validation_alias="CROWDLAB_PRED_PROBS_KEY",
+        description=(
+            "Key of the tasks' data under which a classifier's probabilities stand: one number "
+            "per class in the labeling config's order, or an object from class to number; such "
+            "as pred_probs."
+        ),
+    )
+    max_upload_mb: int = Field(
+        64,
+        ge=1,
+        le=2048,
+        validation_alias="CROWDLAB_MAX_UPLOAD_MB",
+        description=(
+            "Megabytes that a file of predictions may have; unpacked, it may have four times as "
+            "many."
+        ),
+    )
     label_studio_public_url: str = Field(
         "",
         validation_alias="LABEL_STUDIO_PUBLIC_URL",
@@ -501,8 +528,14 @@ class Settings(BaseSettings):
 
     @property
     def number_key_list(self) -> list[str]:
-        """`number_keys`, one by one."""
-        return [key for key in (one.strip() for one in self.number_keys.split(",")) if key]
+        """`number_keys` and `embedding_key`, one by one."""
+        names = [*self.number_keys.split(","), self.embedding_key]
+        return [key for key in (one.strip() for one in names) if key]
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """`max_upload_mb` in bytes."""
+        return self.max_upload_mb * 1024 * 1024
 
     @property
     def fetch_limits(self) -> FetchLimits:

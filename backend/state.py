@@ -2,8 +2,9 @@
 
 Labels, features and consensus follow from Label Studio by a full sync. What the service did
 and was told does not: model versions with what they said, rollbacks, the audit trail, dead
-letters, requests for one more label, the automatic review, consensus accepted as ground truth.
-It is saved as a ZIP archive: `state.json`, and one member per table.
+letters, requests for one more label, the automatic review, consensus accepted as ground truth,
+predictions that people uploaded or borrowed. It is saved as a ZIP archive: `state.json`, and one
+member per table.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from backend.errors import StateFileError
 from backend.service import Service
 from backend.store.arrays import pack, unpack
 from backend.store.changes import Changes
+from backend.store.prediction_sources import PredictionSource
 from backend.store.project import ModelVersion, ProjectStore, Publication
 from backend.store.review import AutomaticReview
 from backend.store.schema import SCHEMA_VERSION
@@ -58,6 +60,9 @@ def write_state(service: Service, file: Path) -> dict[str, int]:
                 for version, packed in _tables_of(store):
                     archive.writestr(_member(project_id, version), packed)
                 archive.writestr(_member(project_id, _REQUESTS), pack(store.requests.read()))
+                for source in store.prediction_sources.all():
+                    packed = pack(store.prediction_sources.table(source).read())
+                    archive.writestr(_source_member(project_id, source), packed)
             index = {
                 "format": _FORMAT,
                 "schema": SCHEMA_VERSION,
@@ -133,7 +138,12 @@ def _plain_of(store: ProjectStore) -> JSON:
         "dead_letters": store.inbox.letters.to_plain(),
         "automatic_review": review.to_json() if review else None,
         "accepted": store.accepted(),
+        "sources": [one.to_json() for one in store.prediction_sources.all()],
     }
+
+
+def _source_member(project_id: int, source: PredictionSource) -> str:
+    return f"projects/{project_id}/sources/{source.name}"
 
 
 def _tables_of(store: ProjectStore) -> list[tuple[str, bytes]]:
@@ -167,6 +177,7 @@ def _restore(store: ProjectStore, plain: JSON, archive: zipfile.ZipFile) -> None
         if publication is not None and store.read_publication() is None:
             store.stage_publication(changes, Publication(**publication))
         _restore_review(store, changes, plain, archive)
+        _restore_sources(store, changes, plain, archive)
         store.audit.stage_merged(changes, plain["audit"])
         store.inbox.letters.stage_merged(changes, plain["dead_letters"])
 
@@ -189,10 +200,22 @@ def _restore_review(
             store.stage_accepted(changes, int(task), annotation)
 
 
+def _restore_sources(
+    store: ProjectStore, changes: Changes, plain: JSON, archive: zipfile.ZipFile
+) -> None:
+    """Bring back predictions; files of older releases hold none."""
+    for stored in plain.get("sources", ()):
+        source = PredictionSource.from_json(stored)
+        if store.prediction_sources.read(source.name) is None:
+            rows = unpack(archive.read(_source_member(store.project_id, source)))
+            store.prediction_sources.stage(changes, source, rows)
+
+
 def _numbers_of(projects: list[JSON]) -> dict[str, int]:
     return {
         "projects": len(projects),
         "versions": sum(len(one["versions"]) for one in projects),
         "audit_entries": sum(len(one["audit"]) for one in projects),
         "dead_letters": sum(len(one["dead_letters"]) for one in projects),
+        "predictions": sum(len(one.get("sources", ())) for one in projects),
     }

@@ -164,7 +164,7 @@ def export_state(
     file: Annotated[Path, typer.Argument(help="File to write, such as crowdlab-state.zip.")],
     json_output: AsJson = False,
 ) -> None:
-    """Save what Label Studio does not know: versions, rollbacks, requests for labels, audit trail.
+    """Save what Label Studio does not know: versions, rollbacks, requests, uploads, audit trail.
 
     Everything else can be had again by `crowdlab sync --full`.
     """

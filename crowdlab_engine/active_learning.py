@@ -293,7 +293,8 @@ class BlockScorer:
         quality : ndarray of float64, shape (B,)
             Consensus quality score of each task, in [0, 1]; any value without labels.
         pred_probs : array_like, shape (B, K) or (P, B, K), optional
-            Out-of-sample class probabilities. Default: the annotators alone.
+            Out-of-sample class probabilities; a row of NaN says nothing of its task. Default:
+            the annotators alone.
         is_heard : ndarray of bool, shape (M,), optional
             Annotators whose labels count as having been given; those of others leave the
             quality as it is and are asked for once more. Default: all of them.
@@ -309,7 +310,7 @@ class BlockScorer:
             `pred_probs` have another shape or impossible values, or are of other models than
             the weights.
         """
-        probs = PredProbs.of_tasks(pred_probs, labels, row_sum_tolerance=1e-3)
+        probs = PredProbs.of_tasks(pred_probs, labels, row_sum_tolerance=1e-3, may_abstain=True)
         if probs.num_models != len(self.weights.model):
             raise ValueError(
                 f"the weights are of {len(self.weights.model)} models and pred_probs of "
@@ -323,7 +324,8 @@ class BlockScorer:
         by_annotators = labels.sum_by_task(annotator_weight.take(labels.annotator))
         has_label = labels.num_annotations > 0
         known = self._quality(probs, has_label, consensus, quality)
-        spoken = self.weights.model.sum() + by_annotators
+        by_models = probs.heard_weight(self.weights.model, np.arange(labels.num_tasks))
+        spoken = by_models + by_annotators
         return _with_newcomer(known, spoken, self.newcomer, labels.num_classes)
 
     def _quality(
@@ -332,11 +334,12 @@ class BlockScorer:
         """Probability of the likeliest class of each task, shape (B,)."""
         if not probs.num_models:
             return np.where(has_label, quality, 0.0)
-        mean = np.average(
-            [probs.rows(model, np.arange(len(has_label))) for model in range(probs.num_models)],
-            axis=0,
-            weights=self.weights.model,
-        )
+        every = np.arange(len(has_label))
+        rows = [probs.rows(model, every) for model in range(probs.num_models)]
+        mean = np.average(rows, axis=0, weights=self.weights.model)
+        if probs.silent is not None:
+            heard = np.asarray(probs.heard_weight(self.weights.model, every))[:, None]
+            mean *= self.weights.model.sum() / np.where(heard > 0, heard, 1.0)
         from_models = mean.max(axis=1, initial=0.0)
         if not self.is_shared:
             # A label is taken at its word, so that only the models tell how likely it is.

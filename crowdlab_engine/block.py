@@ -135,9 +135,12 @@ class Block:
         truth: IntArray | None = None,
         *,
         row_sum_tolerance: float = 1e-3,
+        may_abstain: bool = False,
     ) -> Block:
         """Arrange labels with predictions as a caller has them, see `PredProbs.of_tasks`."""
-        probs = PredProbs.of_tasks(pred_probs, labels, row_sum_tolerance=row_sum_tolerance)
+        probs = PredProbs.of_tasks(
+            pred_probs, labels, row_sum_tolerance=row_sum_tolerance, may_abstain=may_abstain
+        )
         return cls(labels, probs, truth)
 
     @cached_property

@@ -62,10 +62,14 @@ class TaskBlock:
     pred_probs: Any = None
     ground_truth: IntArray | None = None
 
-    def arranged(self, row_sum_tolerance: float) -> Block:
+    def arranged(self, row_sum_tolerance: float, *, may_abstain: bool = False) -> Block:
         """Check and arrange it for computing, see `Block.of`."""
         return Block.of(
-            self.labels, self.pred_probs, self.ground_truth, row_sum_tolerance=row_sum_tolerance
+            self.labels,
+            self.pred_probs,
+            self.ground_truth,
+            row_sum_tolerance=row_sum_tolerance,
+            may_abstain=may_abstain,
         )
 
 
@@ -129,6 +133,8 @@ class BlockwiseCrowdlab(BaseEstimator):  # type: ignore[misc]
         Decides what no other tie-break can.
     row_sum_tolerance : float, default 1e-3
         How far a row of `pred_probs` may be from a sum of 1.
+    may_abstain : bool, default False
+        Whether a row of NaN is allowed in `pred_probs`, see `Crowdlab`.
 
     Attributes
     ----------
@@ -172,6 +178,7 @@ class BlockwiseCrowdlab(BaseEstimator):  # type: ignore[misc]
         ties: Ties = "frequent",
         random_state: RandomState = 0,
         row_sum_tolerance: float = 1e-3,
+        may_abstain: bool = False,
     ) -> None:
         self.consensus_method = consensus_method
         self.quality_method = quality_method
@@ -179,6 +186,7 @@ class BlockwiseCrowdlab(BaseEstimator):  # type: ignore[misc]
         self.ties = ties
         self.random_state = random_state
         self.row_sum_tolerance = row_sum_tolerance
+        self.may_abstain = may_abstain
 
     def fit(
         self, blocks: Iterable[TaskBlock], receive: Callable[[BlockScores], object] | None = None
@@ -212,7 +220,7 @@ class BlockwiseCrowdlab(BaseEstimator):  # type: ignore[misc]
                 f"blocks is a {type(blocks).__name__}, which gives its blocks only once: pass a "
                 "list, or an object that makes a new iterator each time"
             )
-        arranged = _Arranged(blocks, self.row_sum_tolerance)
+        arranged = _Arranged(blocks, self.row_sum_tolerance, may_abstain=self.may_abstain)
         if self.calibrate_probs:
             arranged.temperatures = best_temperatures(arranged)
         outcome = find_consensus(
@@ -376,15 +384,18 @@ def set_fitted(
 class _Arranged:
     """The blocks, arranged for computing, anew each time they are walked over."""
 
-    def __init__(self, blocks: Iterable[TaskBlock], row_sum_tolerance: float) -> None:
+    def __init__(
+        self, blocks: Iterable[TaskBlock], row_sum_tolerance: float, *, may_abstain: bool
+    ) -> None:
         self._blocks = blocks
+        self._may_abstain = may_abstain
         self._row_sum_tolerance = row_sum_tolerance
         self.temperatures: FloatArray | None = None
         self.first: Block | None = None
 
     def __iter__(self) -> Iterator[Block]:
         for number, one in enumerate(self._blocks):
-            block = one.arranged(self._row_sum_tolerance)
+            block = one.arranged(self._row_sum_tolerance, may_abstain=self._may_abstain)
             self.first = self.first or block
             if _sizes(block) != _sizes(self.first):
                 raise ValueError(

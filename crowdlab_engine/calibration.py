@@ -114,11 +114,18 @@ def cross_entropies(block: Block, model: int, temperatures: FloatArray) -> Float
     if num_classes == 1:
         return np.abs(temperatures - 1)
     sums = np.zeros(len(temperatures))
+    silent = block.pred_probs.silent
     for part in block.parts:
-        columns = np.maximum(block.pred_probs.rows(model, part.tasks).T, 0.0, order="C")
+        tasks, prob = part.tasks, part.prob[model]
+        if silent is not None:
+            heard = ~silent[model, tasks]
+            tasks, prob = tasks[heard], prob[:, heard]
+            if not tasks.size:
+                continue
+        columns = np.maximum(block.pred_probs.rows(model, tasks).T, 0.0, order="C")
         with np.errstate(divide="ignore"):
             log_probs = np.log(columns)
-            log_chosen = np.log(np.maximum(part.prob[model], 0.0))
+            log_chosen = np.log(np.maximum(prob, 0.0))
         scaled = np.empty_like(columns)
         least, of_all = log_chosen.min(), log_chosen.sum()
         for place, temperature in enumerate(temperatures.tolist()):

@@ -71,6 +71,8 @@ class _Fitted:
         predicted = np.empty((len(weights.model), labels.num_classes))
         for model, row in enumerate(predicted):
             row[:] = block.pred_probs.rows(model, np.array([task]))
+        if block.pred_probs.silent is not None:
+            predicted[block.pred_probs.silent[:, task]] = np.nan
         given = np.flatnonzero(labels.task == task)
         shares = contributions(weights, predicted, labels.annotator[given], labels.label[given])
         names = labels.annotator_ids[labels.annotator[given]].tolist()
@@ -109,6 +111,10 @@ default "self_confidence"
     row_sum_tolerance : float, default 1e-3
         How far a row of `pred_probs` may be from a sum of 1; `numpy.inf` accepts
         probabilities that are not normalised.
+    may_abstain : bool, default False
+        Whether a row of NaN is allowed in `pred_probs`: the model says nothing of the task. Its
+        weight then follows from the shared tasks of which it says something, and does not count
+        where it says nothing.
     keep_posterior : bool, default False
         Whether to keep `posterior_`, which takes memory for N times K numbers.
 
@@ -160,6 +166,7 @@ default "self_confidence"
         ties: Ties = "frequent",
         random_state: RandomState = 0,
         row_sum_tolerance: float = 1e-3,
+        may_abstain: bool = False,
         keep_posterior: bool = False,
     ) -> None:
         self.consensus_method = consensus_method
@@ -170,6 +177,7 @@ default "self_confidence"
         self.ties = ties
         self.random_state = random_state
         self.row_sum_tolerance = row_sum_tolerance
+        self.may_abstain = may_abstain
         self.keep_posterior = keep_posterior
 
     def fit(
@@ -226,8 +234,15 @@ default "self_confidence"
                 f"none of the {labels.num_tasks} tasks has a label: a consensus needs at least one"
             )
         truth = check_ground_truth(ground_truth, labels)
-        block = Block.of(labels, pred_probs, truth, row_sum_tolerance=self.row_sum_tolerance)
-        block = self._calibrate(block)
+        block = self._calibrate(
+            Block.of(
+                labels,
+                pred_probs,
+                truth,
+                row_sum_tolerance=self.row_sum_tolerance,
+                may_abstain=self.may_abstain,
+            )
+        )
 
         outcome = find_consensus(
             (block,),
@@ -425,5 +440,8 @@ def model_share(statistics: Statistics, weights: Weights, sums: AnnotatorSums) -
         return 0.0
     has_label = sums.labels_given > 0
     annotators = statistics.labels_per_task * float(weights.annotator[has_label].mean())
-    model = float(weights.model.mean())
+    coverage: FloatArray = np.ones(len(weights.model))
+    if statistics.num_shared:
+        coverage = statistics.model_shared / statistics.num_shared
+    model = float((weights.model * coverage).mean())
     return model / (model + annotators)

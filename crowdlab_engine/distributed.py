@@ -66,7 +66,7 @@ class DistributedCrowdlab(BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     consensus_method : {"best_quality", "majority_vote"}, default "best_quality"
-        See `Crowdlab`; so are the others up to `row_sum_tolerance`.
+        See `Crowdlab`; so are the others up to `may_abstain`.
     quality_method : {"crowdlab", "agreement"}, default "crowdlab"
         What the probability of a class is.
     calibrate_probs : bool, default False
@@ -77,6 +77,8 @@ class DistributedCrowdlab(BaseEstimator):  # type: ignore[misc]
         Decides what no other tie-break can.
     row_sum_tolerance : float, default 1e-3
         How far a row of `pred_probs` may be from a sum of 1.
+    may_abstain : bool, default False
+        Whether a row of NaN is allowed in `pred_probs`, see `Crowdlab`.
     retries : int, default 2
         How often a partition that failed is tried again, as storage can be away for a moment.
         A lost worker is another thing: Dask's `distributed.scheduler.allowed-failures`.
@@ -115,6 +117,7 @@ class DistributedCrowdlab(BaseEstimator):  # type: ignore[misc]
         ties: Ties = "frequent",
         random_state: RandomState = 0,
         row_sum_tolerance: float = 1e-3,
+        may_abstain: bool = False,
         retries: int = 2,
     ) -> None:
         self.consensus_method = consensus_method
@@ -123,6 +126,7 @@ class DistributedCrowdlab(BaseEstimator):  # type: ignore[misc]
         self.ties = ties
         self.random_state = random_state
         self.row_sum_tolerance = row_sum_tolerance
+        self.may_abstain = may_abstain
         self.retries = retries
 
     def fit(
@@ -163,7 +167,13 @@ class DistributedCrowdlab(BaseEstimator):  # type: ignore[misc]
         check_methods(self.consensus_method, self.quality_method)
         if not partitions:
             raise ValueError(_NO_LABEL)
-        passes = _Passes(partitions, client, self.row_sum_tolerance, self.retries)
+        passes = _Passes(
+            partitions,
+            client,
+            self.row_sum_tolerance,
+            may_abstain=self.may_abstain,
+            retries=self.retries,
+        )
         counted = passes.counted()
         if self.calibrate_probs and counted.num_models:
             passes.temperatures = find_temperatures(
@@ -333,6 +343,8 @@ class _Passes:
         partitions: Sequence[Callable[[], TaskBlock]],
         client: Client,
         row_sum_tolerance: float,
+        *,
+        may_abstain: bool,
         retries: int,
     ) -> None:
         fit = uuid4().hex
@@ -341,6 +353,7 @@ class _Passes:
         self._client = client
         self._retries = retries
         self._row_sum_tolerance = row_sum_tolerance
+        self._may_abstain = may_abstain
         self.temperatures: FloatArray | None = None
 
     def mapped(self, step: Callable[..., Any], *others: Bag, **arguments: Any) -> Bag:
@@ -360,6 +373,7 @@ class _Passes:
             partial(_in_partition, step),
             *others,
             row_sum_tolerance=self._row_sum_tolerance,
+            may_abstain=self._may_abstain,
             temperatures=self.temperatures,
             **shared,
         )
@@ -411,11 +425,12 @@ def _in_partition(
     numbered: _Numbered,
     *others: Any,
     row_sum_tolerance: float,
+    may_abstain: bool,
     temperatures: FloatArray | None,
     **arguments: Any,
 ) -> Any:
     """Read a partition, and do a step with it."""
-    block = numbered.partition().arranged(row_sum_tolerance)
+    block = numbered.partition().arranged(row_sum_tolerance, may_abstain=may_abstain)
     if temperatures is not None:
         block = block.scaled(temperatures)
     return step(numbered.number, block, *others, **arguments)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crowdlab_engine._typing import FloatArray, IntArray
+from crowdlab_engine._typing import BoolArray, FloatArray, IntArray
 from crowdlab_engine.posterior import model_shares
 from crowdlab_engine.weights import Weights
 
@@ -53,7 +53,8 @@ def contributions(
     weights : Weights
         Weights of P classifiers and M annotators.
     predicted : ndarray of float64, shape (P, K)
-        Class probabilities that each classifier predicts for the task.
+        Class probabilities that each classifier predicts for the task; NaN where one says
+        nothing of it, and adds nothing.
     annotator : ndarray of int64, shape (n,)
         Codes of the annotators who labelled the task, in [0, M); none if nobody did.
     label : ndarray of int64, shape (n,)
@@ -81,13 +82,19 @@ def contributions(
             f"predicted is of {len(predicted)} models and the weights of {len(weights.model)}: "
             "pass one row of class probabilities for each model that has a weight"
         )
+    is_heard: BoolArray = np.isfinite(predicted[:, 0])
+    predicted = np.where(is_heard[:, None], predicted, 0.0)
     if not len(annotator):
-        shares = model_shares(weights)[:, None] * predicted
+        shares = np.where(is_heard, model_shares(weights), 0.0)
+        if not is_heard.all():
+            shares = shares / shares.sum() if shares.any() else np.full_like(shares, np.nan)
+        shares = shares[:, None] * predicted
         return Contributions(shares, np.empty((0, predicted.shape[1])))
     is_said = label[:, None] == np.arange(predicted.shape[1])
     votes = np.where(is_said, weights.agreement, weights.disagreement)
     of_annotators = weights.annotator[annotator]
-    total = weights.model.sum() + of_annotators.sum()
+    of_models = np.where(is_heard, weights.model, 0.0)
+    total = of_models.sum() + of_annotators.sum()
     return Contributions(
-        weights.model[:, None] * predicted / total, of_annotators[:, None] * votes / total
+        of_models[:, None] * predicted / total, of_annotators[:, None] * votes / total
     )

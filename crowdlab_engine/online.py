@@ -45,7 +45,8 @@ class OnlineCrowdlab:
     classes : array_like, shape (K,)
         All classes, in the order of the columns of predictions.
     estimator : Crowdlab, optional
-        How `settle` computes; its `quality_method` is "crowdlab", and it does not calibrate.
+        How `settle` computes; its `quality_method` is "crowdlab", it does not calibrate, and
+        its classifier does not abstain.
         Default: `Crowdlab()`.
 
     Raises
@@ -75,6 +76,11 @@ class OnlineCrowdlab:
             raise ValueError(
                 "the estimator calibrates, or scores by agreement: pass one with "
                 "quality_method='crowdlab' and calibrate_probs=False"
+            )
+        if self.estimator.may_abstain:
+            raise ValueError(
+                "the estimator has may_abstain=True, but predictions count here only if every "
+                "task has one: pass one with may_abstain=False, or fit a Crowdlab anew"
             )
         self._tasks: dict[Hashable, _Task] = {}
         self._annotator_code: dict[Hashable, int] = {}
@@ -419,6 +425,7 @@ class _Sums:
             num_labels=self.num_labels,
             num_predicted=self._num_predicted if is_predicted else 0,
             model_errors=np.array([self._model_errors] if is_predicted else [], dtype=np.int64),
+            model_shared=self._consensus_counts.sum(keepdims=True)[: int(is_predicted)],
             agreement=sum(votes / size for size, votes in sorted(self._votes.items())),
             consensus_counts=self._consensus_counts.copy(),
             peers=self._peers[annotators].copy(),

@@ -105,11 +105,16 @@ def prediction(pred_probs: PredProbs, weights: Weights, tasks: IntArray) -> Floa
     Returns
     -------
     ndarray of float64, shape (B, K), or float
-        Class probabilities; NaN without a classifier.
+        Class probabilities; NaN without a classifier, and where all of them are silent.
     """
     if not pred_probs.num_models:
         return np.nan
-    return np.clip(pred_probs.weighted_rows(model_shares(weights), tasks), 0.0, 1.0)
+    shares = model_shares(weights)
+    rows = pred_probs.weighted_rows(shares, tasks)
+    if pred_probs.silent is not None:
+        heard = np.asarray(pred_probs.heard_weight(shares, tasks))[:, None]
+        rows = np.divide(rows, heard, out=np.full_like(rows, np.nan), where=heard > 0)
+    return np.clip(rows, 0.0, 1.0)
 
 
 def with_predictions(block: Block, weights: Weights, consensus: IntArray) -> IntArray:
@@ -132,7 +137,8 @@ def with_predictions(block: Block, weights: Weights, consensus: IntArray) -> Int
         return consensus
     complete = consensus.copy()
     rows = np.asarray(prediction(block.pred_probs, weights, unlabelled))
-    complete[unlabelled] = rows.argmax(axis=1)
+    is_silent = np.isnan(rows[:, 0])
+    complete[unlabelled] = np.where(is_silent, -1, rows.argmax(axis=1))
     return complete
 
 
@@ -329,7 +335,7 @@ def _probabilities_in(
         probs = np.zeros(part.label.shape)
     label_weight = weights.annotator.take(part.annotator)
     total = label_weight.sum(axis=0)
-    total += weights.model.sum()
+    total += block.pred_probs.heard_weight(weights.model, part.tasks)
     _add_votes(probs, part, label_weight, weights)
     probs /= total
     np.clip(probs, 0.0, 1.0, out=probs)
@@ -390,8 +396,8 @@ def _from_model(
         voted = probs[some, given] + if_given[positions]
         probs[some] += if_other[positions, None]
         probs[some, given] = voted
-    total = np.bincount(labels.task, weights=label_weight, minlength=labels.num_tasks)
-    total += weights.model.sum()
+    by_annotators = np.bincount(labels.task, weights=label_weight, minlength=labels.num_tasks)
+    total = by_annotators + pred_probs.heard_weight(weights.model, tasks)
     probs /= total[:, None]
     return probs
 
@@ -418,6 +424,8 @@ def _from_ensemble(
             is_chosen = chunk.label.reshape(-1, 1, size) == classes
             said[:, :, num_models:] = np.where(is_chosen, weights.agreement, weights.disagreement)
             models = np.broadcast_to(weights.model, (len(some), num_models))
+            if pred_probs.silent is not None:
+                models = np.where(pred_probs.silent[:, tasks[some]].T, 0.0, models)
             weight = np.hstack([models, weights.annotator[chunk.annotator].reshape(-1, size)])
             said *= weight[:, None]
             probs[some] = said.sum(axis=2) / weight.sum(axis=1, keepdims=True)

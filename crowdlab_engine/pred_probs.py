@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 
-from crowdlab_engine._typing import AnyArray, FloatArray, IntArray
+from crowdlab_engine._typing import AnyArray, BoolArray, FloatArray, IntArray
 from crowdlab_engine.calibration import scale
 from crowdlab_engine.labels import MultiannotatorLabels, shown
 
@@ -45,6 +46,9 @@ class PredProbs:
         Identifier of each task, for messages.
     temperatures : tuple of float, or None
         By which the rows of each model are scaled; None leaves them as they are.
+    may_abstain : bool
+        Whether a row of NaN is allowed: the model says nothing of the task. Such a row is read
+        as zeros.
     """
 
     models: tuple[Any, ...]
@@ -53,6 +57,7 @@ class PredProbs:
     row_sum_tolerance: float
     task_ids: AnyArray | None = None
     temperatures: tuple[float, ...] | None = None
+    may_abstain: bool = False
 
     @classmethod
     def none(cls) -> Self:
@@ -61,7 +66,12 @@ class PredProbs:
 
     @classmethod
     def of_tasks(
-        cls, pred_probs: Any, labels: MultiannotatorLabels, *, row_sum_tolerance: float
+        cls,
+        pred_probs: Any,
+        labels: MultiannotatorLabels,
+        *,
+        row_sum_tolerance: float,
+        may_abstain: bool = False,
     ) -> Self:
         """Take what a caller passes for the tasks of `labels`; None for no model.
 
@@ -73,6 +83,8 @@ class PredProbs:
             The labels that the probabilities belong to.
         row_sum_tolerance : float
             How far the sum of a row may be from 1; `numpy.inf` accepts any sum.
+        may_abstain : bool, default False
+            Whether a row of NaN says that the model knows nothing of the task.
 
         Raises
         ------
@@ -89,7 +101,14 @@ class PredProbs:
                 f"tasks and {expected[1]} classes: pass one row per task and one column per "
                 "class, or the stacked arrays of several models"
             )
-        return cls(models, is_ensemble, "pred_probs", row_sum_tolerance, labels.task_ids)
+        return cls(
+            models,
+            is_ensemble,
+            "pred_probs",
+            row_sum_tolerance,
+            labels.task_ids,
+            may_abstain=may_abstain,
+        )
 
     @classmethod
     def of_pool(cls, pred_probs: Any, *, num_classes: int | None, row_sum_tolerance: float) -> Self:
@@ -140,6 +159,36 @@ class PredProbs:
         """Number of classes K."""
         return int(self.models[0].shape[1])
 
+    @cached_property
+    def silent(self) -> BoolArray | None:
+        """Whether each model says nothing of each task, shape (P, N); None if all say something."""
+        if not self.may_abstain:
+            return None
+        silent = np.zeros((self.num_models, self.num_tasks), dtype=np.bool_)
+        for model, tasks in self._in_chunks():
+            silent[model, tasks] = np.isnan(_read(self.models[model], tasks)).all(axis=1)
+        return silent if silent.any() else None
+
+    def heard_weight(self, model_weight: FloatArray, tasks: IntArray) -> FloatArray | float:
+        """Sum the weights of the models that say something of each task, shape (B,).
+
+        Parameters
+        ----------
+        model_weight : ndarray of float64, shape (P,)
+            Weight of each model.
+        tasks : ndarray of int64, shape (B,)
+            Which tasks.
+
+        Returns
+        -------
+        ndarray of float64, shape (B,), or float
+            One number if no model is silent anywhere.
+        """
+        if self.silent is None:
+            return float(model_weight.sum())
+        heard: FloatArray = np.where(self.silent[:, tasks], 0.0, model_weight[:, None]).sum(axis=0)
+        return heard
+
     def one_or_each(self, values: FloatArray, *, without: float) -> float | FloatArray:
         """Return a value for each model of an ensemble, or that of the only model."""
         return one_or_each(values, is_ensemble=self.is_ensemble, without=without)
@@ -153,10 +202,7 @@ class PredProbs:
 
         They may share memory with the caller's: do not change them.
         """
-        rows = _read(self.models[model], tasks)
-        if self.temperatures is not None:
-            rows = scale(rows, self.temperatures[model])
-        return rows
+        return self._finished(model, tasks, _read(self.models[model], tasks))
 
     def checked_rows(self, model: int, tasks: IntArray) -> FloatArray:
         """Read rows like `rows`, and check them.
@@ -167,12 +213,29 @@ class PredProbs:
             A row of any task is no probability distribution; the first one is named.
         """
         rows = _read(self.models[model], tasks)
-        if rows.size and not self._are_right(rows):
+        if rows.size and not self._are_right(self._spoken(model, tasks, rows)):
             self.check()
-        return rows if self.temperatures is None else scale(rows, self.temperatures[model])
+        return self._finished(model, tasks, rows)
+
+    def _finished(self, model: int, tasks: IntArray, rows: FloatArray) -> FloatArray:
+        """Rows as they count: at their temperature, zeros where the model is silent."""
+        if self.temperatures is not None:
+            rows = scale(rows, self.temperatures[model])
+        if self.silent is not None:
+            rows = np.where(self.silent[model, tasks][:, None], 0.0, rows)
+        return rows
+
+    def _spoken(self, model: int, tasks: IntArray, rows: FloatArray) -> FloatArray:
+        """Rows as they are checked: there is nothing to object to silence."""
+        if self.silent is None:
+            return rows
+        return np.where(self.silent[model, tasks][:, None], 1.0 / self.num_classes, rows)
 
     def mean_rows(self, tasks: IntArray) -> FloatArray:
-        """Read the plain mean of the models for some tasks, shape (B, K)."""
+        """Read the plain mean of the models for some tasks, shape (B, K).
+
+        A silent model counts with zeros, which leaves the order of a task's classes as it is.
+        """
         if self.num_models == 1:
             return self.rows(0, tasks)
         rows = [self.rows(model, tasks) for model in range(self.num_models)]
@@ -217,7 +280,8 @@ class PredProbs:
             message names the first such row.
         """
         for model, tasks in self._in_chunks():
-            self._refuse(model, int(tasks[0]), _read(self.models[model], tasks))
+            rows = self._spoken(model, tasks, _read(self.models[model], tasks))
+            self._refuse(model, int(tasks[0]), rows)
 
     def _are_right(self, rows: FloatArray) -> bool:
         if not (rows.min() >= -ROUNDING and rows.max() <= 1 + ROUNDING):

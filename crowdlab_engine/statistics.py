@@ -39,6 +39,8 @@ class Statistics:
         Tasks with a label and pred_probs.
     model_errors : ndarray of int64, shape (P,)
         Of each model, shared tasks whose largest of pred_probs is not the consensus.
+    model_shared : ndarray of int64, shape (P,)
+        Shared tasks of which each model says something; all of them unless it may abstain.
     agreement : float
         Sum over shared tasks of the share of labels that equal the consensus.
     consensus_counts : ndarray of int64, shape (K,)
@@ -54,6 +56,7 @@ class Statistics:
     num_labels: int
     num_predicted: int
     model_errors: IntArray
+    model_shared: IntArray
     agreement: float
     consensus_counts: IntArray
     peers: IntArray
@@ -116,13 +119,15 @@ def statistics(block: Block, consensus: IntArray) -> Statistics:
     """
     labels, is_shared = block.labels, block.is_shared
     votes = np.zeros(labels.num_tasks, dtype=np.int64)
+    silent = block.pred_probs.silent
     model_errors = np.zeros(block.pred_probs.num_models, dtype=np.int64)
     for part in block.parts:
         said = consensus[part.place].astype(part.label.dtype)
         votes[part.place] = count_true(part.label == said)
         shared = is_shared[part.place]
         for model, guess in enumerate(part.guess):
-            model_errors[model] += np.count_nonzero((guess != said) & shared)
+            heard = shared if silent is None else shared & ~silent[model, part.place]
+            model_errors[model] += np.count_nonzero((guess != said) & heard)
     which = slice(None) if is_shared.all() else is_shared
     num_tasks = int(np.count_nonzero(labels.num_annotations))
     peers, peers_agreeing = block.peers
@@ -131,6 +136,11 @@ def statistics(block: Block, consensus: IntArray) -> Statistics:
         num_labels=labels.num_labels,
         num_predicted=num_tasks if block.pred_probs.num_models else 0,
         model_errors=model_errors,
+        model_shared=(
+            np.full(len(model_errors), np.count_nonzero(is_shared))
+            if silent is None
+            else np.count_nonzero(is_shared & ~silent, axis=1)
+        ),
         # Added up over tasks as they come: exact ties of the posterior hang on the last bit.
         agreement=float((votes[which] / labels.num_annotations[which]).sum()),
         consensus_counts=np.bincount(consensus[which], minlength=labels.num_classes),

@@ -41,6 +41,9 @@ class Weights:
 def weights(statistics: Statistics) -> Weights:
     """Derive weights from statistics (arXiv 2210.06812, section 3).
 
+    The error of a classifier that may abstain is that on the shared tasks of which it says
+    something; without any of them it has the smallest weight there is.
+
     If no task is shared, nothing tells good from bad: classifiers and annotators then weigh
     the same, 1, and a label is taken at its word (agreement 1).
 
@@ -73,7 +76,12 @@ def weights(statistics: Statistics) -> Weights:
         statistics.peers_agreeing, statistics.peers, out=np.zeros(num_annotators), where=has_peers
     )
     peer_agreement[~has_peers] = peer_agreement[has_peers].mean()
-    model_error = statistics.model_errors[:num_models] / num_shared
+    model_error = np.divide(
+        statistics.model_errors[:num_models],
+        statistics.model_shared[:num_models],
+        out=np.ones(num_models),
+        where=statistics.model_shared[:num_models] > 0,
+    )
     return Weights(
         model=np.maximum(MIN_WEIGHT, 1 - model_error / baseline)
         * np.sqrt(statistics.labels_per_task),

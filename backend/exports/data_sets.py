@@ -22,7 +22,7 @@ from backend.insights.lookup import known_project
 from backend.insights.names import AnnotatorNames
 from backend.insights.weights import QuestionWeights
 from backend.jobs.labels import counted_labels
-from backend.jobs.predictions import aligned
+from backend.jobs.predictions import StoredPredictions
 from backend.label_studio.questions import NO_LABEL, Question
 from backend.service import Service
 from backend.store.arrays import Arrays
@@ -178,8 +178,8 @@ class _Consensus:
         is_known &= np.isin(labels["task"], rows["task"])
         predicted = None
         if len(weights.weights.model):
-            table = self._store.pred_probs(number, num_classes)
-            predicted = aligned(table.read_blocks(blocks), rows["task"], num_classes)
+            stored = StoredPredictions.read(self._store, number, num_classes)
+            predicted = stored.of(rows["task"], blocks)
         expected = weights.expected_values(
             rows["task"],
             labels["task"][is_known],

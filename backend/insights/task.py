@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backend.answers.words import answer_words
 from backend.errors import UnknownTaskError
@@ -16,10 +15,11 @@ from backend.insights.names import AnnotatorNames
 from backend.insights.weights import QuestionWeights
 from backend.jobs.answer_regions import AnswerRegions
 from backend.jobs.labels import counted_labels
-from backend.jobs.predictions import aligned
+from backend.jobs.predictions import StoredPredictions
 from backend.label_studio.questions import NO_LABEL, AnswerType, Question
 from backend.service import Service
 from backend.store.arrays import Arrays
+from backend.store.prediction_sources import OWN
 from backend.store.project import ProjectInfo, ProjectStore
 from backend.store.tables import select
 from crowdlab_engine.explanation import contributions
@@ -67,7 +67,7 @@ class Explanation:
     """CROWDLAB's posterior as a sum, by the present weights."""
 
     contributions: tuple[Contribution, ...]
-    """The classifier first, then the annotators by id."""
+    """The classifiers that say something of the task, then the annotators by id."""
     posterior: tuple[float, ...]
     """Probability of each class: the contributions added up."""
     is_current: bool
@@ -285,11 +285,21 @@ def _explain(
     codes = weights.codes_of(labels["annotator"])
     if (codes < 0).any():
         return None
-    predicted = _predicted(store, rows.task, number, question, len(weights.weights.model))
+    stored = StoredPredictions.read(store, number, len(question.classes))
+    if len(stored.models) != len(weights.weights.model):
+        return None
+    predicted = stored.at(np.array([rows.task]))[:, 0]
     shares = contributions(weights.weights, predicted, codes, labels["label"].astype(np.int64))
     parts = [
-        Contribution("model", None, "classifier", weight, tuple(row))
-        for weight, row in zip(weights.weights.model.tolist(), shares.models.tolist(), strict=True)
+        Contribution("model", None, "classifier" if name == OWN else name, weight, tuple(row))
+        for name, weight, row, said in zip(
+            stored.models,
+            weights.weights.model.tolist(),
+            shares.models.tolist(),
+            predicted,
+            strict=True,
+        )
+        if not np.isnan(said).any()
     ]
     parts += [
         Contribution("annotator", annotator, rows.names.of(annotator), weight, tuple(row))
@@ -318,7 +328,10 @@ def _expected_value(
     values = question.values or ()
     if len(values) != weights.num_classes:
         return None
-    predicted = _predicted(store, rows.task, number, question, len(weights.weights.model))
+    stored = StoredPredictions.read(store, number, len(question.classes))
+    if len(stored.models) != len(weights.weights.model):
+        return None
+    predicted = stored.at(np.array([rows.task]))
     (expected,) = weights.expected_values(
         np.array([rows.task]),
         labels["task"],
@@ -328,14 +341,3 @@ def _expected_value(
         values,
     ).tolist()
     return None if np.isnan(expected) else expected
-
-
-def _predicted(
-    store: ProjectStore, task: int, number: int, question: Question, num_models: int
-) -> NDArray[np.float64]:
-    """pred_probs of the task, shape (P, K) with P of 0 or 1."""
-    num_classes = len(question.classes)
-    if not num_models:
-        return np.empty((0, num_classes))
-    rows = store.pred_probs(number, num_classes).read([task])
-    return aligned(rows, np.array([task]), num_classes)

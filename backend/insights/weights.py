@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.jobs.follow import sums_from_arrays
+from backend.jobs.predictions import StoredPredictions
 from backend.store.project import ProjectStore
 from crowdlab_engine import MultiannotatorLabels
 from crowdlab_engine.ordinal import expected_values, literal
@@ -26,6 +27,8 @@ class QuestionWeights:
     """Ids of M annotators, ascending."""
     weights: Weights
     num_classes: int
+    partial: StoredPredictions | None = None
+    """What the classifiers say, if some of them know only some of the tasks."""
 
     @classmethod
     def read(cls, store: ProjectStore, question: int) -> Self | None:
@@ -40,7 +43,10 @@ class QuestionWeights:
         if arrays is None or not len(arrays["annotators"]) or not arrays["sizes"][1]:
             return None
         found = weights(sums_from_arrays(arrays).statistics)
-        return cls(arrays["annotators"], found, len(arrays["consensus_counts"]))
+        num_classes = len(arrays["consensus_counts"])
+        stored = StoredPredictions.read(store, question, num_classes)
+        is_partial = stored.may_abstain and len(stored.models) == len(found.model)
+        return cls(arrays["annotators"], found, num_classes, stored if is_partial else None)
 
     @property
     def newcomer(self) -> float:
@@ -76,7 +82,7 @@ class QuestionWeights:
         labelled, annotators, labels
             Task, annotator and class code of each of their labels, shape (L,).
         predicted
-            pred_probs of the tasks, shape (B, K); None without a classifier.
+            pred_probs of the tasks, shape (B, K) or (P, B, K); None without a classifier.
         values
             Number that each of the K classes stands for.
 
@@ -95,7 +101,7 @@ class QuestionWeights:
             num_annotators=len(people),
             num_classes=self.num_classes,
         )
-        probs = PredProbs.of_tasks(predicted, found, row_sum_tolerance=np.inf)
+        probs = PredProbs.of_tasks(predicted, found, row_sum_tolerance=np.inf, may_abstain=True)
         weights = replace(self.weights, annotator=self.of(people))
         return expected_values(posterior(found, probs, literal(weights)), values)
 
@@ -135,8 +141,16 @@ class QuestionWeights:
         by_annotators = np.bincount(place, weights=self.of(annotators), minlength=len(tasks) + 1)[
             : len(tasks)
         ]
-        spoken = self.weights.model.sum() + by_annotators
+        spoken = self._by_models(tasks) + by_annotators
         newcomer = self.newcomer
         scores: NDArray[np.float64] = quality * spoken + newcomer / self.num_classes
         scores /= spoken + newcomer
         return scores
+
+    def _by_models(self, tasks: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Weight of the classifiers that say something of each task, (B,)."""
+        if self.partial is None:
+            return np.full(len(tasks), self.weights.model.sum())
+        is_said = ~np.isnan(self.partial.at(tasks)[:, :, 0])
+        heard: NDArray[np.float64] = self.weights.model @ is_said
+        return heard

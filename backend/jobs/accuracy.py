@@ -68,10 +68,8 @@ def estimate_accuracy(
     labels = engine_labels(part.tasks, part.counted[number], number, question)
     if not labels.num_labels or labels.num_annotators * labels.num_classes**2 > _MOST_CELLS:
         return None
-    predictions = StoredPredictions(
-        store.pred_probs(number, len(question.classes)), len(question.classes)
-    )
-    pred_probs = None if predictions.is_empty else predictions.of(part.tasks, some)
+    predictions = StoredPredictions.read(store, number, len(question.classes))
+    pred_probs = None if predictions.is_empty else predictions.mean_of(part.tasks, some)
     posterior = Fusion().fit(labels, pred_probs, part.truth[:, number]).posterior_
     rows = store.consensus(len(info.questions)).read_blocks(some)
     _, mine, theirs = np.intersect1d(part.tasks, rows["task"], return_indices=True)

@@ -124,7 +124,7 @@ class DaskCluster:
 def _estimator() -> DistributedCrowdlab:
     from crowdlab_engine.distributed import DistributedCrowdlab
 
-    return DistributedCrowdlab()
+    return DistributedCrowdlab(may_abstain=True)
 
 
 def _arrays_of(block: TaskBlock) -> Arrays:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.jobs.labels import engine_labels, label_part
-from backend.jobs.predictions import aligned
+from backend.jobs.predictions import StoredPredictions
 from backend.jobs.results import TaskScores, consensus_rows, label_quality_rows
 from backend.label_studio.questions import NO_LABEL, Question
 from backend.store.arrays import Arrays
@@ -65,8 +65,10 @@ def follow_tasks(store: ProjectStore, info: ProjectInfo, tasks: NDArray[np.int64
             _aligned_labels(consensus_before, tasks, number),
             counted[number],
         )
-        probs = store.pred_probs(number, len(question.classes)).read(tasks)
-        changed, scores = tasks_change.follow(arrays, probs)
+        predictions = StoredPredictions.read(store, number, len(question.classes))
+        if len(predictions.models) != len(arrays["model_errors"]):
+            return False
+        changed, scores = tasks_change.follow(arrays, predictions)
         if not changed["sizes"][1]:
             return False
         found.append(scores)
@@ -138,23 +140,24 @@ class _TasksChange:
     consensus_before: NDArray[np.int64]
     counted: Arrays
 
-    def follow(self, arrays: Arrays, probs: Arrays) -> tuple[Arrays, TaskScores]:
+    def follow(self, arrays: Arrays, predictions: StoredPredictions) -> tuple[Arrays, TaskScores]:
         """Change the sums, and score the tasks.
 
         Parameters
         ----------
         arrays
             Sums over all tasks, from `sums_to_arrays`.
-        probs
-            Rows of the table of pred_probs.
+        predictions
+            Of the classifiers that the sums are of.
         """
         known = arrays["annotators"]
         annotators = np.union1d(known, self.counted["annotator"])
         place = np.searchsorted(annotators, known)
         sums = sums_from_arrays(arrays, len(self.question.classes)).spread(len(annotators), place)
         pred_probs = None
-        if len(sums.statistics.model_errors):
-            pred_probs = aligned(probs, self.tasks, len(self.question.classes))
+        if not predictions.is_empty:
+            stacked = predictions.at(self.tasks)
+            pred_probs = stacked[0] if len(stacked) == 1 else stacked
         old = self._block(self.counted_before, annotators, pred_probs)
         new = self._block(self.counted, annotators, pred_probs)
         change = sums.change(old, self.consensus_before, new)
@@ -171,7 +174,7 @@ class _TasksChange:
         self, counted: Arrays, annotators: NDArray[Any], pred_probs: NDArray[np.float64] | None
     ) -> Block:
         labels = engine_labels(self.tasks, counted, self.number, self.question, annotators)
-        return Block.of(labels, pred_probs)
+        return Block.of(labels, pred_probs, may_abstain=True)
 
 
 def sums_to_arrays(sums: RunningSums, annotators: NDArray[Any]) -> Arrays:
@@ -188,6 +191,7 @@ def sums_to_arrays(sums: RunningSums, annotators: NDArray[Any]) -> Arrays:
         "sizes": np.asarray([counts.num_tasks, counts.num_labels, counts.num_predicted]),
         "agreement": np.asarray([counts.agreement]),
         "model_errors": counts.model_errors,
+        "model_shared": counts.model_shared,
         "consensus_counts": counts.consensus_counts,
         "peers": counts.peers,
         "peers_agreeing": counts.peers_agreeing,
@@ -215,6 +219,10 @@ def sums_from_arrays(arrays: Arrays, num_classes: int | None = None) -> RunningS
             num_labels=num_labels,
             num_predicted=num_predicted,
             model_errors=arrays["model_errors"],
+            model_shared=arrays.get(
+                "model_shared",  # of an earlier release, whose classifiers knew all tasks
+                np.full_like(arrays["model_errors"], arrays["consensus_counts"].sum()),
+            ),
             agreement=float(arrays["agreement"][0]),
             consensus_counts=np.pad(arrays["consensus_counts"], more),
             peers=arrays["peers"],

@@ -36,6 +36,7 @@ from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.project_setup import set_up_tab
 from backend.progress import Progress, silent
 from backend.service import Service
+from backend.sources.shelf import refresh_borrowed
 from backend.store.project import ProjectStore, Work
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,8 @@ def refresh(
         try:
             with service.metrics.timed("sync_seconds", project=project_id):
                 synced = _sync(service, store, full_sync, kept)
+            if full_sync or not is_scheduled:
+                refresh_borrowed(service, store, kept)
             recomputed, written = _recompute_and_write(
                 service,
                 store,
@@ -157,6 +160,7 @@ def _sync(service: Service, store: ProjectStore, full: bool, progress: Progress)
             full=full,
             page_size=service.settings.page_size,
             number_keys=service.settings.number_key_list,
+            pred_probs_key=service.settings.pred_probs_key,
             progress=progress,
         )
     except ProjectNotFoundError:

@@ -152,7 +152,7 @@ class _ScoredQuestion:
         if not people:
             return None
         num_classes = len(question.classes)
-        stored = StoredPredictions(store.pred_probs(number, num_classes), num_classes)
+        stored = StoredPredictions.read(store, number, num_classes)
         predictions = None if stored.is_empty else stored
         arrays = store.read_statistics(number)
         if arrays is None:  # found by another method than CROWDLAB
@@ -209,7 +209,7 @@ def _summed(
         labels = _known_labels(part, number, question, annotators)
         probs = None if predictions is None else predictions.of(part.tasks, part.blocks)
         label = part.consensus["label"][:, number].astype(np.int64)
-        sums = statistics(Block.of(labels, probs), label)
+        sums = statistics(Block.of(labels, probs, may_abstain=True), label)
         total = sums if total is None else total + sums
     return total
 

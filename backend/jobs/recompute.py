@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -16,14 +16,21 @@ from backend.errors import NothingToComputeError
 from backend.jobs.dask_cluster import DaskCluster
 from backend.jobs.follow import follow_tasks, sums_to_arrays
 from backend.jobs.labels import LabelCensus, engine_labels, take_census
-from backend.jobs.predictions import NewPredictions, StoredPredictions
+from backend.jobs.predictions import NewPredictions, Predictions, StoredPredictions
 from backend.jobs.results import TaskScores, consensus_rows, label_quality_rows
 from backend.jobs.structured import part_rows, solve_structured
 from backend.jobs.train import TrainedClassifiers
 from backend.label_studio.questions import NO_LABEL, Question, continued
 from backend.progress import Progress, silent
 from backend.store.arrays import Arrays
-from backend.store.project import JSON, ProjectInfo, ProjectStore, QuestionSummary, Summary
+from backend.store.project import (
+    JSON,
+    ModelScore,
+    ProjectInfo,
+    ProjectStore,
+    QuestionSummary,
+    Summary,
+)
 from backend.store.tables import select
 from crowdlab_engine import BlockwiseCrowdlab, Fusion, MultiannotatorLabels, TaskBlock
 
@@ -31,6 +38,9 @@ if TYPE_CHECKING:
     from crowdlab_engine.distributed import DistributedCrowdlab
 
 log = logging.getLogger(__name__)
+
+_LEAST_PROB = 1e-6
+"""Probability below which a classifier's loss does not grow."""
 
 Method: TypeAlias = Literal["crowdlab", "fusion"]
 
@@ -107,6 +117,7 @@ def recompute_project(
             answer.compute(predictions, method, store, dask)
         else:
             answer.solve(store, predictions, method)
+        answer.rate(predictions, _calibrations(trained, last, number))
         answers.append(answer)
     if not any(answer.num_labels for answer in answers):
         _forget_results(store, info, census)
@@ -140,11 +151,11 @@ def _forget_results(store: ProjectStore, info: ProjectInfo, census: LabelCensus)
 
 def _predictions_of(
     store: ProjectStore, trained: TrainedClassifiers | None, number: int, question: Question
-) -> NewPredictions | StoredPredictions:
+) -> Predictions:
     num_classes = len(question.classes)
     if trained:
-        return NewPredictions(trained.questions[number].rows(), num_classes)
-    return StoredPredictions(store.pred_probs(number, num_classes), num_classes)
+        return NewPredictions.of_rows(trained.questions[number].rows(), num_classes)
+    return StoredPredictions.read(store, number, num_classes)
 
 
 def _classifier_of(
@@ -156,6 +167,17 @@ def _classifier_of(
     if last is None:
         return "none: not trained yet", ""
     return last.questions[number].classifier, last.questions[number].classifier_name
+
+
+def _calibrations(
+    trained: TrainedClassifiers | None, last: Summary | None, number: int
+) -> dict[str, str]:
+    """How each classifier's probabilities were calibrated, in words."""
+    if trained:
+        return {one.name: one.calibration for one in trained.questions[number].others}
+    return (
+        {} if last is None else {one.name: one.calibration for one in last.questions[number].models}
+    )
 
 
 def _store_results(
@@ -193,9 +215,13 @@ def _store_results(
     parts = store.consensus_parts
     qualities_of_parts = {one.number: one.part_quality for one in answers if one.part_quality}
     drafts.append((parts, parts.draft(part_rows(census, qualities_of_parts))))
+    models: list[tuple[str, ...]] = []
     for number, one in enumerate(trained.questions if trained else ()):
-        probs = store.pred_probs(number, len(one.question.classes))
-        drafts.append((probs, probs.draft([one.rows()])))
+        found = one.rows()
+        for model, rows in found.items():
+            probs = store.pred_probs(number, len(one.question.classes), model)
+            drafts.append((probs, probs.draft([rows])))
+        models.append(NewPredictions.of_rows(found, len(one.question.classes)).models)
     with store.lock():
         now = store.read_info()
         if now is None or not continued(now.questions, info.questions):
@@ -204,6 +230,8 @@ def _store_results(
                 "The next sync pulls the project anew.",
             )
         with store.transaction() as changes:
+            for number, names in enumerate(models):
+                store.stage_models(changes, number, names)
             for one_table, draft in drafts:
                 one_table.stage_draft(changes, draft)
             for answer in answers:
@@ -235,6 +263,10 @@ class _Answer:
     own_classifier: str = ""
     not_counted: str = ""
     """What of the answers could not be used, and why."""
+    model_weights: tuple[float | None, ...] = ()
+    """Weight of each classifier."""
+    models: tuple[ModelScore, ...] = ()
+    """Classifiers that counted, if any but the service's own did."""
 
     @property
     def num_labels(self) -> int:
@@ -243,7 +275,7 @@ class _Answer:
 
     def compute(
         self,
-        predictions: NewPredictions | StoredPredictions,
+        predictions: Predictions,
         method: Method,
         store: ProjectStore,
         dask: DaskCluster | None,
@@ -262,17 +294,18 @@ class _Answer:
             fitted, self.parts = on_dask
         else:
             found = self.parts
-            fitted = BlockwiseCrowdlab().fit(
+            fitted = BlockwiseCrowdlab(may_abstain=predictions.may_abstain).fit(
                 blocks, lambda scores: found.append(TaskScores.of_block(scores))
             )
         self.sums = sums_to_arrays(fitted.sums_, self.census.annotators[self.number])
-        self.model_weight = float(fitted.model_weight_)
+        self.model_weights = tuple(np.atleast_1d(fitted.model_weight_).tolist())
+        self.model_weight = float(np.sum(fitted.model_weight_))
         self.annotator_stats = fitted.annotator_stats_
 
     def solve(
         self,
         store: ProjectStore,
-        predictions: NewPredictions | StoredPredictions,
+        predictions: Predictions,
         method: Method,
     ) -> None:
         """Find the consensus of answers that are no class."""
@@ -306,6 +339,40 @@ class _Answer:
         self.annotator_stats = solution.annotator_stats
         self.own_classifier = solution.classifier
         self.not_counted = solution.not_counted
+
+    def rate(self, predictions: Predictions, calibrations: Mapping[str, str]) -> None:
+        """Score several classifiers, or a foreign one, by the consensus."""
+        if not predictions.may_abstain:
+            return
+        num_models = len(predictions.models)
+        said, checked, right = np.zeros((3, num_models), dtype=np.int64)
+        loss = np.zeros(num_models)
+        for part, found in zip(self.census.parts, self.parts, strict=True):
+            probs = predictions.each(part.tasks, part.blocks)
+            is_said = ~np.isnan(probs).any(axis=2)
+            said += is_said.sum(axis=1)
+            if not self.question.type.is_class:
+                continue
+            has_label = found.label != NO_LABEL
+            at_label = probs[:, np.arange(len(part.tasks)), np.where(has_label, found.label, 0)]
+            is_checked = is_said & has_label
+            checked += is_checked.sum(axis=1)
+            loss -= np.where(is_checked, np.log(np.maximum(at_label, _LEAST_PROB)), 0).sum(axis=1)
+            best = np.where(np.isnan(probs), -1, probs).argmax(axis=2)
+            right += (is_checked & (best == found.label)).sum(axis=1)
+        weights = self.model_weights if len(self.model_weights) == num_models else ()
+        self.models = tuple(
+            ModelScore(
+                name=name,
+                num_tasks=int(said[place]),
+                coverage=float(said[place] / max(1, self.census.num_tasks)),
+                weight=weights[place] if weights else None,
+                log_loss=float(loss[place] / checked[place]) if checked[place] else None,
+                accuracy=float(right[place] / checked[place]) if checked[place] else None,
+                calibration=calibrations.get(name, "by the service"),
+            )
+            for place, name in enumerate(predictions.models)
+        )
 
     def _compute_fusion(self, blocks: _Blocks) -> None:
         """Find the consensus by a method that needs all labels at once."""
@@ -364,6 +431,7 @@ class _Answer:
             values=self.question.values,
             is_class=self.question.type.is_class,
             not_counted=self.not_counted,
+            models=self.models,
         )
 
     def _leaderboard(self) -> tuple[JSON, ...]:
@@ -413,7 +481,7 @@ class _Blocks:
     """The parts of a census as blocks of one question, each time they are walked over."""
 
     answer: _Answer
-    predictions: NewPredictions | StoredPredictions | None
+    predictions: Predictions | None
 
     def __iter__(self) -> Iterator[TaskBlock]:
         answer = self.answer
@@ -439,7 +507,7 @@ class _Blocks:
         if self.predictions is None:
             return labels, None
         return labels, np.concatenate(
-            [self.predictions.of(part.tasks, part.blocks) for part in parts]
+            [self.predictions.mean_of(part.tasks, part.blocks) for part in parts]
         )
 
 

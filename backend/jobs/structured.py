@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from backend.answers.form import Answers, Solution
 from backend.answers.forms import structured_form
 from backend.jobs.labels import LabelCensus
-from backend.jobs.predictions import NewPredictions, StoredPredictions
+from backend.jobs.predictions import Predictions
 from backend.label_studio.annotations import canonical
 from backend.label_studio.questions import JSON, NO_LABEL, Question
 from backend.store.arrays import Arrays
@@ -26,7 +26,7 @@ def solve_structured(
     census: LabelCensus,
     number: int,
     question: Question,
-    predictions: NewPredictions | StoredPredictions,
+    predictions: Predictions,
     method: Literal["crowdlab", "fusion"] = "crowdlab",
 ) -> tuple[Solution, NDArray[np.int64]]:
     """Find the consensus of a question whose answers are no class.
@@ -49,8 +49,13 @@ def solve_structured(
     pred_probs = None
     if not predictions.is_empty:
         pred_probs = np.concatenate(
-            [predictions.of(part.tasks, part.blocks) for part in census.parts]
+            [predictions.mean_of(part.tasks, part.blocks, unknown=np.nan) for part in census.parts]
         )
+        is_unknown = np.isnan(pred_probs).any(axis=1)
+        if is_unknown.all():
+            pred_probs = None
+        elif is_unknown.any():  # a class is as probable as elsewhere
+            pred_probs[is_unknown] = pred_probs[~is_unknown].mean(axis=0)
     annotators = census.annotators[number]
     form = structured_form(question)
     solution = form.solve(

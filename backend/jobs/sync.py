@@ -23,10 +23,11 @@ from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.controls import parse_config, with_numbers
 from backend.label_studio.questions import JSON, Question, continued
 from backend.progress import Progress, silent
+from backend.sources.brought import brought_probs
 from backend.store.answer_book import AnswerBook
 from backend.store.arrays import Arrays
 from backend.store.project import ProjectInfo, ProjectStore, Pull
-from backend.store.tables import select
+from backend.store.tables import TaskTable, select
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class SyncReport:
     annotations_added: int = 0
     annotations_changed: int = 0
     annotations_removed: int = 0
+    predictions_changed: int = 0
+    """Tasks in whose data other probabilities stand."""
     config_changed: bool = False
     tasks: frozenset[int] = frozenset()
     """Tasks whose labels changed, removed ones included."""
@@ -64,7 +67,7 @@ class SyncReport:
         return {
             one.name: getattr(self, one.name)
             for one in fields(self)
-            if one.name.startswith(("tasks_", "annotations_"))
+            if one.name.startswith(("tasks_", "annotations_", "predictions_"))
         }
 
     def __add__(self, other: SyncReport) -> SyncReport:
@@ -89,6 +92,7 @@ def sync_project(
     full: bool = False,
     page_size: int = 500,
     number_keys: Sequence[str] = (),
+    pred_probs_key: str = "",
     progress: Progress = silent,
 ) -> SyncReport:
     """Pull a project's changes, or all of it.
@@ -104,6 +108,8 @@ def sync_project(
     ----------
     number_keys
         Keys of the tasks' data under which there are numbers to learn from.
+    pred_probs_key
+        Key of the tasks' data under which there are probabilities; empty for none.
 
     Raises
     ------
@@ -113,7 +119,7 @@ def sync_project(
         The project asks no question that has a consensus.
     """
     try:
-        return _sync(store, client, full, page_size, number_keys, progress)
+        return _sync(store, client, full, page_size, number_keys, pred_probs_key, progress)
     except TooManyClassesError as crowded:
         give_up(store, crowded)
     # One question fewer is left each time.
@@ -123,6 +129,7 @@ def sync_project(
         full=full,
         page_size=page_size,
         number_keys=number_keys,
+        pred_probs_key=pred_probs_key,
         progress=progress,
     )
     return SyncReport(config_changed=True) + begun_anew
@@ -134,11 +141,12 @@ def _sync(
     full: bool,
     page_size: int,
     number_keys: Sequence[str],
+    pred_probs_key: str,
     progress: Progress,
 ) -> SyncReport:
     project = client.project(store.project_id)
     began = round(client.server_time.timestamp() * 1e6)
-    config_changed = _adopt_config(store, project, number_keys)
+    config_changed = _adopt_config(store, project, number_keys, pred_probs_key)
     info = _info_of(store)
     pull = store.read_pull()
     report = SyncReport(config_changed=config_changed)
@@ -160,7 +168,10 @@ def _info_of(store: ProjectStore) -> ProjectInfo:
 
 
 def _adopt_config(
-    store: ProjectStore, project: Mapping[str, Any], number_keys: Sequence[str]
+    store: ProjectStore,
+    project: Mapping[str, Any],
+    number_keys: Sequence[str],
+    pred_probs_key: str,
 ) -> bool:
     """Store title and labeling config; whether the config is another one.
 
@@ -186,6 +197,7 @@ def _adopt_config(
             questions=questions,
             feature_width=width_of(sources_of(questions)),
             is_gone=False,
+            pred_probs_key=pred_probs_key,
             unsupported=asked.unsupported,
             given_up=given_up,
         )
@@ -198,7 +210,11 @@ def _adopt_config(
             if _without_sources(base.questions) != _without_sources(questions):
                 most = max(len(base.questions), len(questions))
                 store.stage_other_questions(changes, info, most)
-            elif (base.questions, base.feature_width) != (questions, info.feature_width):
+            elif (base.questions, base.feature_width, base.pred_probs_key) != (
+                questions,
+                info.feature_width,
+                pred_probs_key,
+            ):
                 info = replace(info, cursor=0, data_version=base.data_version + 1)
                 store.stage_pull(changes, None)
                 store.stage_info(changes, info)
@@ -236,7 +252,7 @@ def _pull_all(
     done = 0
     pages = client.tasks(store.project_id, page_size=page_size, after=pull.last_task)
     for page, remaining in pages:
-        rows = TaskRows(_info_of(store).questions)
+        rows = _rows_of(_info_of(store))
         rows.add(page)
         pull = replace(pull, last_task=int(rows.task_ids.max()))
         report += _store_rows(store, rows, pull)
@@ -280,7 +296,7 @@ def _pull_changes(
     for start in range(0, len(wanted), size):
         progress("Pulling changed tasks", start, len(wanted))
         asked_at = time.monotonic()
-        rows = TaskRows(_info_of(store).questions)
+        rows = _rows_of(_info_of(store))
         rows.add(client.tasks_by_id(store.project_id, wanted[start : start + size]))
         took = time.monotonic() - asked_at
         report += _store_rows(store, rows)
@@ -292,7 +308,7 @@ def _pull_changes(
     if len(stored) != int(project["task_number"]):
         progress("Comparing task ids", 0, None)
         gone, missing = _differing_ids(client, store.project_id, stored)
-        rows = TaskRows(_info_of(store).questions)
+        rows = _rows_of(_info_of(store))
         rows.add(client.tasks_by_id(store.project_id, missing.tolist()))
         report += _store_rows(store, rows)
         annotators |= rows.annotators
@@ -304,6 +320,10 @@ def _pull_changes(
         store.stage_info(changes, info)
         store.stage_recent(changes, updated)
     return report
+
+
+def _rows_of(info: ProjectInfo) -> TaskRows:
+    return TaskRows(info.questions, info.pred_probs_key)
 
 
 def _differing_ids(
@@ -364,7 +384,7 @@ def pull_tasks(
         A question has more different answers than can be classes.
     """
     wanted = np.unique(np.asarray(list(task_ids), dtype=np.int64))
-    pulled = TaskRows(info.questions)
+    pulled = TaskRows(info.questions, info.pred_probs_key)
     pulled.add(client.tasks_by_id(store.project_id, wanted.tolist()))
     store.contents.save(pulled.shown)
     info = replace(info, questions=pulled.grown(info.questions))
@@ -382,7 +402,7 @@ def forget_tasks(store: ProjectStore, gone: NDArray[np.int64]) -> SyncReport:
     nothing = select(store.tasks.read(gone), slice(0))
     annotations = select(store.annotations(len(info.questions)).read(gone), slice(0))
     features = select(store.features.read(gone), slice(0))
-    return replace_tasks(store, info, gone, nothing, annotations, features)
+    return replace_tasks(store, info, gone, nothing, annotations, features, {})
 
 
 def replace_tasks(
@@ -392,6 +412,7 @@ def replace_tasks(
     tasks: Arrays,
     annotations: Arrays,
     features: Arrays | None,
+    brought: Mapping[int, Arrays] | None = None,
 ) -> SyncReport:
     """Replace all that is known of some tasks, and close the requests that this answers.
 
@@ -405,9 +426,14 @@ def replace_tasks(
         Ids of the tasks; those without a row in `tasks` are forgotten.
     features
         None leaves the features as they are.
+    brought
+        Position of a question to the probabilities that stand in the tasks' data; None leaves
+        them as they are.
     """
     table = store.annotations(len(info.questions))
     report = _difference(store.tasks.read(replaced), tasks, table.read(replaced), annotations)
+    others = _other_predictions(store, info, replaced, brought)
+    report += SyncReport(predictions_changed=sum(number for *_, number in others))
     if report.is_change:
         new = replace(info, data_version=info.data_version + 1)
         with store.transaction() as changes:
@@ -416,17 +442,53 @@ def replace_tasks(
             stage_answered(store, changes, replaced, tasks, annotations)
             if features is not None:
                 store.features.stage_replacement(changes, replaced, features)
+            for predictions, rows, _ in others:
+                predictions.stage_replacement(changes, replaced, rows)
             store.stage_info(changes, new)
             if store.has_results():
                 store.stage_changed(changes, report.tasks, new.data_version)
     return report
 
 
-class TaskRows:
-    """Rows of the store's tables, collected from tasks as Label Studio sends them."""
+def _other_predictions(
+    store: ProjectStore,
+    info: ProjectInfo,
+    replaced: NDArray[np.int64],
+    brought: Mapping[int, Arrays] | None,
+) -> list[tuple[TaskTable, Arrays, int]]:
+    """Tables of probabilities in the tasks' data that change, by what, and of how many tasks."""
+    found: list[tuple[TaskTable, Arrays, int]] = []
+    for number, question in enumerate(info.questions if brought is not None else ()):
+        table = store.brought(number, len(question.classes))
+        old = table.read(replaced)
+        new = (brought or {}).get(number, select(old, slice(0)))
+        both, in_old, in_new = np.intersect1d(old["task"], new["task"], return_indices=True)
+        is_same = (old["fault"][in_old] == new["fault"][in_new]) & (
+            np.isclose(
+                old["probs"][in_old], new["probs"][in_new], rtol=0, atol=1e-12, equal_nan=True
+            ).all(axis=1)
+        )
+        number_changed = len(old["task"]) + len(new["task"]) - len(both) - int(is_same.sum())
+        if number_changed:
+            found.append((table, new, number_changed))
+    return found
 
-    def __init__(self, questions: Sequence[Question]) -> None:
+
+class TaskRows:
+    """Rows of the store's tables, collected from tasks as Label Studio sends them.
+
+    Parameters
+    ----------
+    questions
+        Questions of the project.
+    pred_probs_key
+        Key of the tasks' data under which probabilities stand; empty for none.
+    """
+
+    def __init__(self, questions: Sequence[Question], pred_probs_key: str = "") -> None:
         self.questions = tuple(questions)
+        self._pred_probs_key = pred_probs_key
+        self._brought: dict[int, list[tuple[int, int, NDArray[np.float64]]]] = {}
         self._sources = sources_of(questions)
         self._tasks: list[int] = []
         self._contents: list[NDArray[np.uint64]] = []
@@ -459,12 +521,35 @@ class TaskRows:
                 for number, one in zip(hashes.tolist(), data, strict=True)
             }
         self._features.append(extract(data, self._sources))
+        if self._pred_probs_key:
+            for task, one in zip(page, data, strict=True):
+                self._bring(int(task["id"]), one.get(self._pred_probs_key))
         for task in page:
             self._tasks.append(int(task["id"]))
             for raw in task.get("annotations") or []:
                 annotation = read_annotation(raw, self.questions, task=int(task["id"]))
                 if annotation is not None:
                     self._annotations.append(annotation)
+
+    def _bring(self, task: int, value: Any) -> None:
+        """Collect the probabilities of a task."""
+        for number, question in enumerate(self.questions):
+            found = brought_probs(value, question, self.questions)
+            if found is not None:
+                self._brought.setdefault(number, []).append((task, int(found[1]), found[0]))
+
+    def _brought_rows(self, questions: Sequence[Question]) -> dict[int, Arrays]:
+        rows = {}
+        for number, found in self._brought.items():
+            tasks, faults, probs = zip(*found, strict=True)
+            # Annotators may have brought classes that the probabilities say nothing of.
+            more = len(questions[number].classes) - len(self.questions[number].classes)
+            rows[number] = {
+                "task": np.asarray(tasks, dtype=np.int64),
+                "fault": np.asarray(faults),
+                "probs": np.pad(np.stack(probs), ((0, 0), (0, more))),
+            }
+        return rows
 
     def grown(self, questions: Sequence[Question]) -> tuple[Question, ...]:
         """Questions with the classes that the collected annotations bring.
@@ -478,8 +563,8 @@ class TaskRows:
 
     def arrays(
         self, book: AnswerBook, questions: Sequence[Question] | None = None
-    ) -> tuple[Arrays, Arrays, Arrays]:
-        """Rows for the tables of tasks, annotations and features.
+    ) -> tuple[Arrays, Arrays, Arrays, dict[int, Arrays]]:
+        """Rows for the tables of tasks, annotations, features, and of brought probabilities.
 
         Parameters
         ----------
@@ -503,6 +588,7 @@ class TaskRows:
             {"task": ids, "content": contents},
             annotation_rows(self._annotations, questions or self.questions, book),
             features,
+            self._brought_rows(questions or self.questions),
         )
 
 

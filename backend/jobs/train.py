@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,14 @@ from threadpoolctl import threadpool_limits
 
 import crowdlab_engine
 from backend.features.matrix import FeatureMatrix, feature_matrix
+from backend.jobs.foreign import ForeignClassifier, foreign_classifiers, foreign_recipe
 from backend.jobs.labels import counted_labels, engine_labels
 from backend.jobs.train_sets import train_sets
 from backend.jobs.vocabulary import known_codes
 from backend.label_studio.questions import Question
 from backend.progress import Progress, silent
 from backend.store.arrays import Arrays
+from backend.store.prediction_sources import OWN
 from backend.store.project import ProjectInfo, ProjectStore, Summary
 from crowdlab_engine import (
     Crowdlab,
@@ -48,12 +50,15 @@ class TrainedClassifier:
     """What was trained, or why nothing was."""
     name: str = ""
     """Which of the portfolio was chosen; empty if nothing was trained."""
+    others: tuple[ForeignClassifier, ...] = ()
+    """Classifiers that somebody else has trained."""
 
-    def rows(self) -> Arrays:
-        """Rows for the table of pred_probs."""
-        if self.pred_probs is None:
-            return {"task": self.tasks[:0], "probs": np.empty((0, len(self.question.classes)))}
-        return {"task": self.tasks, "probs": self.pred_probs}
+    def rows(self) -> dict[str, Arrays]:
+        """Rows for the table of pred_probs of each classifier, by its name."""
+        found: dict[str, Arrays] = {}
+        if self.pred_probs is not None:
+            found[OWN] = {"task": self.tasks, "probs": self.pred_probs}
+        return found | {one.name: one.rows for one in self.others}
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def train_classifiers(
     is_busy: bool = False,
     progress: Progress = silent,
 ) -> TrainedClassifiers | None:
-    """Train on what the store holds, unless that was done; None then.
+    """Train on what the store holds, and take in others' predictions; None if that was done.
 
     It may take long and changes nothing, so the caller need not hold the project's lock:
     labels that arrive meanwhile are counted when the result is used.
@@ -101,12 +106,27 @@ def train_classifiers(
     """
     info = store.read_info()
     last = store.read_summary()
-    recipe = f"crowdlab_engine={crowdlab_engine.__version__} folds={folds} seconds={seconds:g}"
+    own_recipe = f"crowdlab_engine={crowdlab_engine.__version__} folds={folds} seconds={seconds:g}"
+    recipe = own_recipe
+    if info is not None and (foreign := foreign_recipe(store, info)):
+        recipe += f" sources={foreign}"
     if info is None or (last is not None and _is_good(last, info, recipe, is_busy=is_busy)):
         return None
     began = time.process_time()
     tasks = store.tasks.read()
     annotations = known_codes(store.annotations(len(info.questions)).read(), info.questions)
+    kept = _own_again(store, info, last, own_recipe)
+    if kept is not None:
+        others = [
+            _others(store, number, one, annotations, tasks) for number, one in enumerate(kept)
+        ]
+        assert last is not None
+        return TrainedClassifiers(
+            info.data_version,
+            recipe,
+            tuple(replace(one, others=some) for one, some in zip(kept, others, strict=True)),
+            seconds=last.training_seconds,
+        )
     features = feature_matrix(store, info, tasks["task"])
     media = store.read_media()
     missing = media.sentences() if media else []
@@ -147,9 +167,46 @@ def train_classifiers(
     return TrainedClassifiers(
         info.data_version,
         recipe,
-        tuple(trained),
+        tuple(
+            replace(one, others=_others(store, number, one, annotations, tasks))
+            for number, one in enumerate(trained)
+        ),
         seconds=time.process_time() - began,
         is_complete=not (is_busy and any(previous)),
+    )
+
+
+def _own_again(
+    store: ProjectStore, info: ProjectInfo, last: Summary | None, recipe: str
+) -> list[TrainedClassifier] | None:
+    """Own classifiers as they are stored, if only what others say has changed; else None."""
+    if last is None or not last.is_complete or last.trained_version != info.data_version:
+        return None
+    if last.recipe.partition(" sources=")[0] != recipe:
+        return None
+    if [one.name for one in last.questions] != [one.name for one in info.questions]:
+        return None
+    found = []
+    for number, (question, known) in enumerate(zip(info.questions, last.questions, strict=True)):
+        rows = store.pred_probs(number, len(question.classes)).read()
+        probs = rows["probs"] if len(rows["task"]) else None
+        found.append(
+            TrainedClassifier(
+                question, rows["task"], probs, known.classifier, known.classifier_name
+            )
+        )
+    return found
+
+
+def _others(
+    store: ProjectStore, number: int, own: TrainedClassifier, annotations: Arrays, tasks: Arrays
+) -> tuple[ForeignClassifier, ...]:
+    labels = None
+    if own.question.type.is_class:
+        counted = counted_labels(annotations, number)
+        labels = engine_labels(tasks["task"], counted, number, own.question)
+    return tuple(
+        foreign_classifiers(store, number, own.question, labels, tasks["content"], tasks["task"])
     )
 
 

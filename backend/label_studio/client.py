@@ -501,6 +501,11 @@ class LabelStudioClient:
             (int(one["id"]), int(one["task"])) for one in found if one["model_version"] == version
         )
 
+    def predictions_of_project(self, project_id: int, version: str) -> list[JSON]:
+        """Predictions of one model version in a project, with their results."""
+        found = self._request("GET", "api/predictions/", params={"project": project_id})
+        return [one for one in found if one["model_version"] == version]
+
     def create_prediction(self, project_id: int, prediction: JSON) -> int:
         """Add one prediction, by its task, result, score and model version; returns its id."""
         body = {"project": project_id, **prediction}

@@ -26,6 +26,7 @@ from backend.store.cluster import DataRedis, server_of
 from backend.store.contents import Contents
 from backend.store.inbox import Inbox
 from backend.store.locks import FencedLock
+from backend.store.prediction_sources import OWN, PredictionSources
 from backend.store.review import REQUEST_COLUMNS, AutomaticReview
 from backend.store.schema import SCHEMA_VERSION
 from backend.store.tables import TaskTable
@@ -82,6 +83,8 @@ class ProjectInfo:
     """Label Studio has the project no more."""
     unsupported: dict[str, str] = field(default_factory=dict)
     """Control tags without a consensus: name of the tag to the reason."""
+    pred_probs_key: str = ""
+    """Key of the tasks' data under which probabilities stand; empty for none."""
     given_up: dict[str, str] = field(default_factory=dict)
     """Those among them that asked a question until its answers turned out to be too many."""
 
@@ -117,6 +120,26 @@ class Pull:
 
 
 @dataclass(frozen=True)
+class ModelScore:
+    """How much one of several classifiers counted, and how good it was."""
+
+    name: str
+    """`own`, `task-data`, or the name of the source."""
+    num_tasks: int
+    """Tasks of which it says something."""
+    coverage: float
+    """Share of the project's tasks of which it says something, 0 to 1."""
+    weight: float | None
+    """Weight in CROWDLAB's ensemble; None by another method."""
+    log_loss: float | None
+    """Mean of minus the logarithm of its probability of the consensus, lower is better."""
+    accuracy: float | None
+    """Share of the tasks on which it prefers the consensus, 0 to 1."""
+    calibration: str
+    """How its probabilities were calibrated."""
+
+
+@dataclass(frozen=True)
 class QuestionSummary:
     """What the last recompute found about one question."""
 
@@ -146,6 +169,8 @@ class QuestionSummary:
     """Which of the portfolio was chosen; empty if no classifier was trained."""
     not_counted: str = ""
     """What of the answers could not be used, and why; empty if all could."""
+    models: tuple[ModelScore, ...] = ()
+    """Classifiers that counted, if any but the service's own did."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +212,7 @@ class Summary:
                     "classes": tuple(one["classes"]),
                     "annotators": tuple(one["annotators"]),
                     "values": None if one.get("values") is None else tuple(one["values"]),
+                    "models": tuple(ModelScore(**model) for model in one.get("models", ())),
                 }
             )
             for one in plain["questions"]
@@ -552,9 +578,37 @@ class ProjectStore:
             codes=("i4", num_questions),
         )
 
-    def pred_probs(self, question: int, num_classes: int) -> TaskTable:
-        """One row per task: the classifier's out-of-sample probabilities."""
-        return self._table(f"pred_probs:{question}", probs=("f8", num_classes))
+    def pred_probs(self, question: int, num_classes: int, model: str = OWN) -> TaskTable:
+        """One row per task: a classifier's out-of-sample probabilities, as they count."""
+        return self._table(_pred_probs_name(question, model), probs=("f8", num_classes))
+
+    def models(self, question: int) -> tuple[str, ...]:
+        """Names of the classifiers that a question's weights are of, in their order."""
+        stored: Any = self.redis.get(self._key(keys.MODELS, question=question))
+        if stored is not None:
+            return tuple(json.loads(stored))
+        # Before there were others, nothing was noted.
+        own = self._key(keys.TABLE, name=_pred_probs_name(question, OWN))
+        return (OWN,) if self.redis.exists(own) else ()
+
+    def stage_models(self, changes: Changes, question: int, names: Sequence[str]) -> None:
+        """Note which classifiers count, and forget the pred_probs of others."""
+        for gone in set(self.models(question)) - set(names):
+            changes.delete(self._key(keys.TABLE, name=_pred_probs_name(question, gone)))
+        changes.set(self._key(keys.MODELS, question=question), json.dumps(list(names)))
+
+    def brought(self, question: int, num_classes: int) -> TaskTable:
+        """One row per task whose data hold probabilities: these, and what is wrong with them."""
+        return self._table(f"brought:{question}", fault=("u1", None), probs=("f8", num_classes))
+
+    @cached_property
+    def prediction_sources(self) -> PredictionSources:
+        """Predictions that were uploaded or borrowed."""
+        return PredictionSources(
+            self.redis,
+            self._key(keys.SOURCES),
+            lambda name: self._key(keys.TABLE, name=f"given:{name}"),
+        )
 
     def consensus(self, num_questions: int) -> TaskTable:
         """One row per task: consensus label, its quality, agreement, number of labels."""
@@ -615,7 +669,9 @@ class ProjectStore:
         changes.delete(self._key(keys.SUMMARY))
         for question in range(num_questions):
             self.stage_statistics(changes, question, None)
-            changes.delete(self._key(keys.TABLE, name=f"pred_probs:{question}"))
+            for model in {OWN, *self.models(question)}:
+                changes.delete(self._key(keys.TABLE, name=_pred_probs_name(question, model)))
+            changes.delete(self._key(keys.MODELS, question=question))
             changes.delete(self._key(keys.INSIGHTS, question=question))
         for name in ("consensus", "consensus_parts", "label_quality", "published"):
             changes.delete(self._key(keys.TABLE, name=name))
@@ -634,6 +690,8 @@ class ProjectStore:
         """
         fresh = replace(info, cursor=0, data_version=info.data_version + 1)
         self.stage_forget_results(changes, most)
+        for question in range(most):
+            changes.delete(self._key(keys.TABLE, name=f"brought:{question}"))
         self.stage_forget_annotations(changes)
         self.stage_pull(changes, None)
         self.stage_info(changes, fresh)
@@ -809,6 +867,10 @@ class ProjectStore:
     def is_locked(self, work: Work) -> bool:
         """Whether some process does this kind of work now."""
         return bool(self.redis.exists(self._key(keys.LOCK, name=work)))
+
+
+def _pred_probs_name(question: int, model: str) -> str:
+    return f"pred_probs:{question}" if model == OWN else f"pred_probs:{question}:{model}"
 
 
 def known_projects(redis: DataRedis) -> list[int]:

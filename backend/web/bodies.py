@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import orjson
 from flask import Request
 from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import ClientDisconnected
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from backend.errors import BadRequestError, BodyTooLargeError, EncodedBodyError
 
@@ -21,6 +22,7 @@ BYTES_PER_VALUE = 16
 bytes, while the shortest ones take 30 times as much memory as bytes."""
 
 _MEGABYTE = 1024 * 1024
+_PIECE = 1024 * 1024
 
 MAX_API_BYTES = _MEGABYTE
 """Bytes that a body for the API may have."""
@@ -63,12 +65,7 @@ def read_object(request: Request, max_bytes: int, hint: str = "") -> JSON:
     BadRequestError
         It broke off, or `parse_object` refuses it.
     """
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in {"", "identity"}:
-        raise EncodedBodyError(
-            f"The request body has the Content-Encoding {encoding[:50]!r}.",
-            "Send it as it is, without Content-Encoding.",
-        )
+    _refuse_encoded(request)
     raw = _read(request, max_bytes, hint)
     # Every value but the first of its object or list follows a comma.
     values = raw.count(b",") + raw.count(b"{") + raw.count(b"[")
@@ -79,6 +76,40 @@ def read_object(request: Request, max_bytes: int, hint: str = "") -> JSON:
             hint,
         )
     return parse_object(raw)
+
+
+def save_body(request: Request, path: Path, max_bytes: int) -> None:
+    """Write the body of a request into a file, piece by piece.
+
+    Raises
+    ------
+    EncodedBodyError, BodyTooLargeError, BadRequestError
+        See `read_object`.
+    """
+    _refuse_encoded(request)
+    length = request.content_length
+    hint = "Divide it, or raise CROWDLAB_MAX_UPLOAD_MB."
+    if length is not None and length > max_bytes:
+        raise _too_large(f"{length / _MEGABYTE:,.1f} MB", max_bytes, hint)
+    request.max_content_length = max_bytes + 1
+    written = 0
+    try:
+        with path.open("wb") as file:
+            while piece := request.stream.read(_PIECE):
+                written += len(piece)
+                if written > max_bytes:
+                    raise _too_large("more", max_bytes, hint)
+                file.write(piece)
+    except (ClientDisconnected, ParseException):
+        raise BadRequestError("The request body broke off or is chunked wrongly.") from None
+    except RequestEntityTooLarge:
+        raise _too_large("more", max_bytes, hint) from None
+    if length is not None and written < length:
+        raise BadRequestError(
+            f"The request body broke off: {written:,} of {length:,} bytes arrived."
+        )
+    if not written:
+        raise BadRequestError("The request body is empty.", "Send the file as the body.")
 
 
 def parse_object(raw: bytes) -> JSON:
@@ -112,6 +143,15 @@ def parse_object(raw: bytes) -> JSON:
             "may stand inside one another."
         )
     return body
+
+
+def _refuse_encoded(request: Request) -> None:
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise EncodedBodyError(
+            f"The request body has the Content-Encoding {encoding[:50]!r}.",
+            "Send it as it is, without Content-Encoding.",
+        )
 
 
 def _read(request: Request, max_bytes: int, hint: str) -> bytes:

@@ -184,3 +184,9 @@ def test_keys_of_numbers() -> None:
         "size",
     ]
     assert load_settings().number_key_list == []
+
+
+def test_a_feature_vector_is_numbers_to_learn_from() -> None:
+    settings = load_settings(number_keys="price, size", embedding_key="embedding")
+    assert settings.number_key_list == ["price", "size", "embedding"]
+    assert load_settings(max_upload_mb=2).max_upload_bytes == 2 * 1024 * 1024

@@ -14,6 +14,7 @@ from backend.state import read_state, write_state
 from backend.store.project import ModelVersion, ProjectStore, Publication
 from backend.store.review import AutomaticReview, RequestState, ReviewPolicy
 from tests.backend.jobs.test_requests import request_rows
+from tests.backend.store.test_prediction_sources import uploaded
 from tests.backend.store.test_project import INFO
 
 
@@ -53,7 +54,13 @@ def test_what_was_saved_comes_back_after_redis_lost_its_data(
 ) -> None:
     before = (given.model_versions(), given.audit_trail(), given.read_publication())
     numbers = write_state(service, tmp_path / "state.zip")
-    assert numbers == {"projects": 1, "versions": 2, "audit_entries": 2, "dead_letters": 1}
+    assert numbers == {
+        "projects": 1,
+        "versions": 2,
+        "audit_entries": 2,
+        "dead_letters": 1,
+        "predictions": 0,
+    }
     service.redis.flushall()
     for _ in range(2):
         assert read_state(service, tmp_path / "state.zip") == numbers
@@ -98,6 +105,23 @@ def test_what_was_asked_of_annotators_comes_back(
         given.requests.stage_replacement(changes, [1], answered)
     read_state(service, tmp_path / "state.zip")
     assert given.requests.read()["state"].tolist() == [RequestState.ANSWERED] * 2
+
+
+def test_what_people_uploaded_comes_back(
+    service: Service, given: ProjectStore, tmp_path: Path
+) -> None:
+    source, rows = uploaded()
+    with given.lock(), given.transaction() as changes:
+        given.prediction_sources.stage(changes, source, rows)
+    assert write_state(service, tmp_path / "state.zip")["predictions"] == 1
+    service.redis.flushall()
+    assert given.prediction_sources.all() == []
+    for _ in range(2):
+        read_state(service, tmp_path / "state.zip")
+        assert given.prediction_sources.all() == [source]
+        found = given.prediction_sources.table(source).read()
+        for name, values in rows.items():
+            np.testing.assert_array_equal(found[name], values)
 
 
 def test_a_file_of_an_older_release_holds_no_requests(

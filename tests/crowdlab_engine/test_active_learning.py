@@ -12,6 +12,7 @@ from crowdlab_engine.active_learning import BlockScorer, fit_consensus
 from crowdlab_engine.block import Block
 from crowdlab_engine.calibration import scale
 from crowdlab_engine.statistics import statistics
+from tests.crowdlab_engine.abstaining import partly_predicted
 from tests.crowdlab_engine.golden import Golden, cases
 from tests.crowdlab_engine.problems import Problem, problems
 
@@ -175,3 +176,22 @@ def test_block_scores_refuse_other_models() -> None:
         scorer.scores(LABELS, np.array([0, 0]), np.array([0.9, 0.9]))
     with pytest.raises(ValueError, match=r"row 0 .* do not sum to 1"):
         scorer.scores(LABELS, np.array([0, 0]), np.array([0.9, 0.9]), PROBS * 0.5)
+
+
+def test_block_scores_where_classifiers_are_silent() -> None:
+    crowd = partly_predicted()
+    fitted = Crowdlab(may_abstain=True).fit(crowd.labels, crowd.partial)
+    block = Block.of(crowd.labels, crowd.partial, may_abstain=True)
+    scorer = BlockScorer.of(statistics(block, fitted.consensus_label_))
+    quality = fitted.consensus_quality_score_
+    scores = scorer.scores(crowd.labels, fitted.consensus_label_, quality, crowd.partial)
+    # A task of which the second classifier says nothing: what was said comes from the others.
+    task = int(np.flatnonzero(crowd.is_silent & (crowd.labels.num_annotations == 0))[0])
+    weight = fitted.model_weight_[0]
+    largest = crowd.partial[0, task].max()
+    expected = (largest * weight + scorer.newcomer / 3) / (weight + scorer.newcomer)
+    assert scores[task] == pytest.approx(expected)
+    unknown = np.full_like(crowd.partial, np.nan)
+    assert scorer.scores(crowd.labels, fitted.consensus_label_, quality, unknown)[
+        task
+    ] == pytest.approx(1 / 3)

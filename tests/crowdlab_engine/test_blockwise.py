@@ -18,6 +18,7 @@ from crowdlab_engine.blockwise import (
     array_blocks,
     parquet_blocks,
 )
+from tests.crowdlab_engine.abstaining import partly_predicted
 from tests.crowdlab_engine.problems import Problem, problems
 
 
@@ -192,3 +193,25 @@ def test_parameters_are_those_of_the_estimator_in_memory() -> None:
         assert parameter.default == theirs[name].default
     documented = re.findall(r"(\w+) : .*, default \S+$", str(BlockwiseCrowdlab.__doc__), re.M)
     assert documented == list(ours)
+
+
+@pytest.mark.parametrize("calibrate_probs", [False, True])
+def test_classifiers_may_abstain_in_blocks(calibrate_probs: bool) -> None:
+    crowd = partly_predicted()
+    whole = Crowdlab(may_abstain=True, calibrate_probs=calibrate_probs).fit(
+        crowd.labels, crowd.partial
+    )
+    received: list[BlockScores] = []
+    fitted = BlockwiseCrowdlab(may_abstain=True, calibrate_probs=calibrate_probs).fit(
+        array_blocks(crowd.labels, crowd.partial, tasks_per_block=7), received.append
+    )
+    np.testing.assert_allclose(fitted.model_weight_, whole.model_weight_)
+    np.testing.assert_allclose(fitted.temperature_, whole.temperature_)
+    np.testing.assert_array_equal(
+        np.concatenate([one.consensus_label for one in received]), whole.consensus_label_
+    )
+    np.testing.assert_allclose(
+        np.concatenate([one.consensus_quality_score for one in received]),
+        whole.consensus_quality_score_,
+    )
+    pd.testing.assert_frame_equal(fitted.annotator_stats_, whole.annotator_stats_)

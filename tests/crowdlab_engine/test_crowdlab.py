@@ -16,6 +16,7 @@ from sklearn.model_selection import cross_val_predict
 
 from crowdlab_engine import Crowdlab, MultiannotatorLabels, majority_vote
 from crowdlab_engine.weights import MIN_WEIGHT
+from tests.crowdlab_engine.abstaining import partly_predicted
 from tests.crowdlab_engine.golden import FOLDER, Golden, cases
 from tests.crowdlab_engine.problems import Problem, problems
 
@@ -153,6 +154,7 @@ def test_is_a_scikit_learn_estimator() -> None:
         "ties": "rare",
         "random_state": 3,
         "row_sum_tolerance": 1e-3,
+        "may_abstain": False,
         "keep_posterior": False,
     }
 
@@ -576,3 +578,91 @@ def test_what_is_known_for_certain_predicts_labels() -> None:
 def test_nothing_is_predicted_of_a_task_of_which_nothing_is_known() -> None:
     labels = MultiannotatorLabels.from_codes([0, 0], [0, 1], [1, 1], num_tasks=2)
     assert np.isnan(Crowdlab().fit(labels).label_log_likelihood([1], [0], [0])).all()
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"calibrate_probs": True},
+        {"keep_posterior": True},
+        {"consensus_method": "majority_vote"},
+    ],
+)
+def test_classifiers_that_do_not_abstain_count_as_ever(parameters: dict[str, Any]) -> None:
+    crowd = partly_predicted()
+    for probs in (crowd.complete, crowd.complete[0]):
+        one = Crowdlab(**parameters).fit(crowd.labels, probs)
+        other = Crowdlab(**parameters, may_abstain=True).fit(crowd.labels, probs)
+        for name, values in vars(one).items():
+            if name.endswith("_") and not isinstance(values, pd.DataFrame):
+                np.testing.assert_array_equal(values, getattr(other, name), err_msg=name)
+        pd.testing.assert_frame_equal(one.annotator_stats_, other.annotator_stats_)
+
+
+def test_a_silent_classifier_counts_where_it_speaks_alone() -> None:
+    crowd = partly_predicted()
+    silent = crowd.is_silent
+    fitted = Crowdlab(may_abstain=True, keep_posterior=True).fit(crowd.labels, crowd.partial)
+    weight = np.asarray(fitted.model_weight_)
+    votes = np.zeros((crowd.labels.num_tasks, 3))
+    by_annotators = np.zeros(crowd.labels.num_tasks)
+    shared = crowd.labels.num_annotations > 1
+    agreement = fitted.annotator_agreement_[shared].mean()
+    for task, annotator, label in zip(
+        crowd.labels.task, crowd.labels.annotator, crowd.labels.label, strict=True
+    ):
+        said = np.full(3, (1 - agreement) / 2)
+        said[label] = agreement
+        votes[task] += fitted.annotator_weight_[annotator] * said
+        by_annotators[task] += fitted.annotator_weight_[annotator]
+    heard = np.stack([np.ones(len(silent)), ~silent]) * weight[:, None]
+    said_by_models = (heard[:, :, None] * np.nan_to_num(crowd.partial)).sum(axis=0)
+    expected = (votes + said_by_models) / (by_annotators + heard.sum(axis=0))[:, None]
+    np.testing.assert_allclose(fitted.posterior_, expected, atol=1e-12)
+
+    wrong = (crowd.complete[1].argmax(axis=1) != fitted.consensus_label_) & shared
+    error = wrong[~silent].sum() / shared[~silent].sum()
+    most = np.bincount(fitted.consensus_label_[shared]).max()
+    baseline = 1 - most / shared.sum()
+    labelled = crowd.labels.num_annotations > 0
+    mean_labels = crowd.labels.num_labels / labelled.sum()
+    assert weight[1] == pytest.approx((1 - error / baseline) * np.sqrt(mean_labels))
+
+
+@pytest.mark.parametrize("task", [0, 1])
+def test_what_a_silent_classifier_adds_is_nothing(task: int) -> None:
+    crowd = partly_predicted()
+    probs = crowd.complete.copy()
+    probs[0, task] = np.nan
+    fitted = Crowdlab(may_abstain=True, keep_posterior=True).fit(crowd.labels, probs)
+    shares = fitted.explain(task)
+    assert (shares.loc[("model", 0)] == 0).all()
+    np.testing.assert_allclose(shares.sum(), fitted.posterior_[task])
+    np.testing.assert_allclose(shares.to_numpy().sum(), 1)
+
+
+def test_nothing_is_known_where_all_are_silent() -> None:
+    crowd = partly_predicted()
+    probs = crowd.complete[0].copy()
+    probs[[0, 1]] = np.nan
+    fitted = Crowdlab(may_abstain=True).fit(crowd.labels, probs)
+    alone = Crowdlab(may_abstain=True).fit(crowd.labels, np.full_like(probs, np.nan))
+    assert fitted.consensus_label_[0] == -1
+    assert np.isnan(fitted.consensus_quality_score_[0])
+    assert fitted.consensus_label_[1] >= 0
+    size = crowd.labels.num_annotations
+    assert alone.model_weight_ == pytest.approx(MIN_WEIGHT * np.sqrt(size[size > 0].mean()))
+    np.testing.assert_array_equal(
+        alone.consensus_quality_score_, Crowdlab().fit(crowd.labels).consensus_quality_score_
+    )
+
+
+def test_half_a_row_of_nan_is_refused() -> None:
+    crowd = partly_predicted()
+    probs = crowd.complete[0].copy()
+    probs[3, 1] = np.nan
+    with pytest.raises(ValueError, match=r"row 3 .* are not finite"):
+        Crowdlab(may_abstain=True).fit(crowd.labels, probs)
+    with pytest.raises(ValueError, match="are not finite"):
+        Crowdlab().fit(crowd.labels, crowd.partial)

@@ -20,6 +20,7 @@ from distributed import Client, LocalCluster
 from crowdlab_engine import BlockwiseCrowdlab, Crowdlab, MultiannotatorLabels
 from crowdlab_engine.blockwise import BlockScores, TaskBlock, array_blocks
 from crowdlab_engine.distributed import DistributedCrowdlab, fit_parquet
+from tests.crowdlab_engine.abstaining import partly_predicted
 from tests.crowdlab_engine.problems import Problem
 
 
@@ -104,6 +105,14 @@ def test_partitions_give_the_results_of_the_whole(
     fitted = DistributedCrowdlab(**options).fit(partitions, client, handed_back)
     assert_same(fitted, Crowdlab(**options).fit(problem.labels, probs, truth))
     assert fitted.num_labels_ == problem.labels.num_labels
+
+
+def test_classifiers_may_abstain_in_partitions(client: Client) -> None:
+    crowd = partly_predicted()
+    partitions = partitions_of(array_blocks(crowd.labels, crowd.partial, tasks_per_block=13))
+    options: dict[str, Any] = {"may_abstain": True, "calibrate_probs": True}
+    fitted = DistributedCrowdlab(**options).fit(partitions, client, handed_back)
+    assert_same(fitted, Crowdlab(**options).fit(crowd.labels, crowd.partial))
 
 
 def test_chance_draws_what_it_draws_in_memory(client: Client) -> None:

@@ -44,6 +44,17 @@ def test_without_labels_the_classifiers_speak_alone() -> None:
     assert shares.posterior.tolist() == [0.75, 0.25]
 
 
+def test_a_silent_classifier_adds_nothing() -> None:
+    both = Weights(np.array([3.0, 1.0]), np.ones(1), agreement=0.9, disagreement=0.1)
+    predicted = np.array([[np.nan, np.nan], [0.0, 1.0]])
+    assert contributions(both, predicted, NOBODY, NOBODY).posterior.tolist() == [0.0, 1.0]
+    said = contributions(both, predicted, np.array([0]), np.array([0]))
+    assert said.models.tolist() == [[0.0, 0.0], [0.0, 0.5]]
+    np.testing.assert_allclose(said.posterior, [0.45, 0.55])
+    silent = contributions(both, np.full((2, 2), np.nan), NOBODY, NOBODY)
+    assert np.isnan(silent.posterior).all()
+
+
 def test_nothing_known_is_nan() -> None:
     alone = Weights(np.empty(0), np.ones(1), agreement=0.9, disagreement=0.1)
     assert np.isnan(contributions(alone, np.empty((0, 3)), NOBODY, NOBODY).posterior).all()

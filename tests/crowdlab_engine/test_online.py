@@ -174,6 +174,11 @@ def test_refusals_change_nothing() -> None:
     assert online.consensus("task") == "a"
 
 
+def test_an_estimator_whose_classifier_abstains_is_refused() -> None:
+    with pytest.raises(ValueError, match="the estimator has may_abstain=True"):
+        OnlineCrowdlab(["a", "b"], Crowdlab(may_abstain=True))
+
+
 @pytest.mark.parametrize(
     "estimator", [Crowdlab(quality_method="agreement"), Crowdlab(calibrate_probs=True)]
 )

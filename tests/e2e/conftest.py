@@ -212,6 +212,7 @@ def running(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "WEBHOOK_SECRET": "a-shared-secret",
         "CROWDLAB_RECONCILE_SECONDS": "5",
         "CROWDLAB_RECOMPUTE_DELAY_SECONDS": "2",
+        "CROWDLAB_PRED_PROBS_KEY": "pred_probs",
         "CROWDLAB_DATA_DIR": str(folder),
     }
     settings = load_settings(

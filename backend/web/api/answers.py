@@ -21,9 +21,11 @@ from backend.insights.annotators import (
     Leaderboard,
 )
 from backend.insights.questions import AgreementInsight, QuestionInsight, Week
+from backend.insights.sources import SourceRow
 from backend.jobs.reannotate import ReviewReport
 from backend.jobs.review_plan import PlannedTask, ReviewPlan
 from backend.overview import ProjectOverview
+from backend.store.prediction_sources import PredictionSource
 from backend.store.project import ModelVersion
 from backend.store.review import ReviewPolicy
 from crowdlab_engine.agreement import Estimate
@@ -543,6 +545,23 @@ class Done:
     project: int
     effect: str
     """In words."""
+
+
+@dataclass(frozen=True)
+class SourceList:
+    """Classifiers of a project's questions."""
+
+    project: int
+    sources: tuple[SourceRow, ...]
+    """By question, the service's own first."""
+
+
+@dataclass(frozen=True)
+class TakenPredictions:
+    """Predictions that were taken in; the consensus is computed anew with them."""
+
+    project: int
+    sources: tuple[PredictionSource, ...]
 
 
 class _Answer(RootModel[Any]):

@@ -193,6 +193,42 @@ class UndoBody(Body):
     """Those of these tasks; of the newest requests without it."""
 
 
+Label = Annotated[str, Field(max_length=200)]
+"""A name that can be empty."""
+
+
+class UploadQuery(Parameters):
+    """What the file in the body is."""
+
+    file: Annotated[str, Field(min_length=1, max_length=200)]
+    """Name of the file, whose end tells its form: .csv, .parquet or .npz."""
+    question: Name = None
+    """Question that the predictions are for; needed if there are several."""
+    key: Label = ""
+    """Column of the file, and key of the tasks' data, that says which task a row is about; the
+    column `task` with the tasks' ids without it."""
+    name: Label = ""
+    """What to call the predictions, after the file without it; one of the name is replaced."""
+
+
+class SourcePath(ProjectPath):
+    """Which predictions of a project."""
+
+    source: Annotated[str, Field(min_length=1, max_length=200)]
+    """Their name."""
+
+
+class BorrowBody(Body):
+    """Which model version to borrow from."""
+
+    version: Annotated[str, Field(min_length=1, max_length=200)]
+    """Model version in Label Studio."""
+    question: Name = None
+    """Question that the predictions are for; all that they answer without it."""
+    name: Label = ""
+    """What to call the predictions, after the version without it; one of the name is replaced."""
+
+
 class RefreshQuery(Parameters):
     """What to refresh."""
 

@@ -1,6 +1,7 @@
 """The endpoints: each one function that reads the store, or asks a worker for work.
 
-Those of re-annotation are in `backend.web.api.review`.
+Those of re-annotation are in `backend.web.api.review`, those of other classifiers' predictions
+in `backend.web.api.sources`.
 
 A new endpoint is one more function in `make_api`: its parameters are models of
 `backend.web.api.parameters`, its answer a dataclass.
@@ -61,6 +62,7 @@ from backend.web.api.parameters import (
     TasksQuery,
 )
 from backend.web.api.review import add_review_routes
+from backend.web.api.sources import add_source_routes
 
 _SHOWN_CHARACTERS = 10_000
 
@@ -73,6 +75,8 @@ _REFUSALS: dict[Any, Any] = {
     HTTPStatus.FORBIDDEN: PROBLEM,
     HTTPStatus.NOT_FOUND: PROBLEM,
     HTTPStatus.CONFLICT: PROBLEM,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: PROBLEM,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: PROBLEM,
     HTTPStatus.INTERNAL_SERVER_ERROR: PROBLEM,
     HTTPStatus.BAD_GATEWAY: PROBLEM,
     HTTPStatus.SERVICE_UNAVAILABLE: PROBLEM,
@@ -257,6 +261,7 @@ def make_api(service: Service) -> APIBlueprint:
         return answer(Accepted(path.project, effect), 202)
 
     add_review_routes(api, service)
+    add_source_routes(api, service)
     return api
 
 

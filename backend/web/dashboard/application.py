@@ -17,6 +17,7 @@ from backend.web.dashboard import (
     activity,
     annotator,
     annotators,
+    models,
     overview,
     projects,
     requests,
@@ -39,11 +40,13 @@ _PAGES = {
     Page.ANNOTATOR: annotator.show,
     Page.REVIEW: review.show,
     Page.TASK: task.show,
+    Page.MODELS: models.show,
     Page.ACTIVITY: activity.show,
 }
 
-_OWN_UPDATES = {Page.ANNOTATORS, Page.REVIEW}
-"""Pages whose table brings itself up to date, so that it keeps its order and place."""
+_OWN_UPDATES = {Page.ANNOTATORS, Page.REVIEW, Page.MODELS}
+"""Pages whose table brings itself up to date, so that order and place, and what was filled in,
+stay."""
 
 
 def mount_dashboard(server: Flask, service: Service) -> list[str]:
@@ -68,7 +71,7 @@ def mount_dashboard(server: Flask, service: Service) -> list[str]:
     )
     app.layout = shell.frame(service, LOOK_MILLISECONDS)
     _register(app, service)
-    for module in (overview, annotators, review, requests, activity):
+    for module in (overview, annotators, review, requests, models, activity):
         module.register(app, service)
 
     @server.before_request

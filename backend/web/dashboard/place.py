@@ -17,6 +17,7 @@ class Page(StrEnum):
     ANNOTATOR = "annotator"
     REVIEW = "review"
     TASK = "task"
+    MODELS = "models"
     ACTIVITY = "activity"
 
 
@@ -27,6 +28,7 @@ _PATTERNS = {
     Page.ANNOTATOR: r"/projects/(?P<project>\d{1,10})/annotators/(?P<annotator>\d{1,10})",
     Page.REVIEW: r"/projects/(?P<project>\d{1,10})/review/?",
     Page.TASK: r"/projects/(?P<project>\d{1,10})/tasks/(?P<task>\d{1,18})",
+    Page.MODELS: r"/projects/(?P<project>\d{1,10})/models/?",
     Page.ACTIVITY: r"/projects/(?P<project>\d{1,10})/activity/?",
 }
 
@@ -62,6 +64,7 @@ class Place:
             Page.ANNOTATOR: f"{base}/annotators/{self.annotator}",
             Page.REVIEW: f"{base}/review",
             Page.TASK: f"{base}/tasks/{self.task}",
+            Page.MODELS: f"{base}/models",
             Page.ACTIVITY: f"{base}/activity",
         }[self.page]
         query = []

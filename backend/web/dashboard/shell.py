@@ -145,6 +145,7 @@ def links(place: Place) -> Component:
         Page.OVERVIEW: "Overview",
         Page.ANNOTATORS: "Annotators",
         Page.REVIEW: "Review",
+        Page.MODELS: "Model predictions",
         Page.ACTIVITY: "Activity",
     }
     return html.Div(

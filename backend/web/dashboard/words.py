@@ -95,3 +95,8 @@ LABELS_SAVED = (
     "estimate: votes of one label per task, two, and so on are drawn from those that tasks have. "
     "Where none of them reaches the consensus, it is at least one label per task more."
 )
+MODEL_SOURCES = (
+    "Every classifier is one voice in CROWDLAB's ensemble. It weighs more the better it agrees "
+    "with the consensus, and counts only on the tasks of which it says something. Accuracy and log "
+    "loss are against the consensus, out of sample."
+)

@@ -8,10 +8,12 @@ from backend.insights.task import task_detail
 from backend.jobs.follow import follow_tasks
 from backend.jobs.recompute import recompute_project
 from backend.jobs.sync import TaskRows, replace_tasks
+from backend.jobs.train import train_classifiers
 from backend.service import Service
 from backend.store.project import ProjectStore
 from tests.backend.insights.conftest import NUM_TASKS
 from tests.backend.jobs.test_recompute import FIRST, SECOND, moods, raw_task
+from tests.backend.store.test_prediction_sources import uploaded
 
 
 def test_contributions_add_up_to_the_stored_score(service: Service) -> None:
@@ -122,3 +124,20 @@ def test_unknown_tasks_and_projects_are_errors(service: Service) -> None:
         task_detail(service, 25, 5000)
     with pytest.raises(UnknownProjectError):
         task_detail(service, 26, 1)
+
+
+def test_every_classifier_that_says_something_is_named(
+    service: Service, computed: ProjectStore
+) -> None:
+    source, rows = uploaded(range(1, 31))
+    with computed.lock(), computed.transaction() as changes:
+        computed.prediction_sources.stage(changes, source, rows)
+    recompute_project(computed, train_classifiers(computed))
+    named = {}
+    for task in (30, 31):
+        explanation = task_detail(service, 25, task).answers[0].explanation
+        assert explanation is not None
+        assert explanation.is_current
+        assert sum(explanation.posterior) == pytest.approx(1)
+        named[task] = [one.name for one in explanation.contributions if one.source == "model"]
+    assert named == {30: ["classifier", "theirs"], 31: ["classifier"]}

@@ -5,9 +5,11 @@ import pytest
 
 from backend.insights.weights import QuestionWeights
 from backend.jobs.recompute import recompute_project
+from backend.jobs.train import train_classifiers
 from backend.store.project import ProjectStore
 from crowdlab_engine import Crowdlab, MultiannotatorLabels
 from crowdlab_engine.active_learning import score_tasks
+from tests.backend.store.test_prediction_sources import uploaded
 
 
 def moods_of(store: ProjectStore) -> MultiannotatorLabels:
@@ -57,3 +59,19 @@ def test_there_are_none_by_a_method_without_them(computed: ProjectStore, number:
     computed.touch(info, data_version=99)
     recompute_project(computed, method="fusion")
     assert QuestionWeights.read(computed, number) is None
+
+
+def test_a_classifier_counts_where_it_says_something(computed: ProjectStore) -> None:
+    source, rows = uploaded(range(1, 31))
+    with computed.lock(), computed.transaction() as changes:
+        computed.prediction_sources.stage(changes, source, rows)
+    recompute_project(computed, train_classifiers(computed))
+    found = QuestionWeights.read(computed, 0)
+    assert found is not None
+    nobody = np.empty(0, dtype=np.int64)
+    scores = found.active_learning_scores(np.array([30, 31]), np.ones(2), nobody, nobody)
+    own, theirs = found.weights.model.tolist()
+    for score, spoken in zip(scores.tolist(), (own + theirs, own), strict=True):
+        assert score == pytest.approx(
+            (spoken + found.newcomer / found.num_classes) / (spoken + found.newcomer)
+        )

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from backend.jobs.follow import follow_tasks
+from backend.jobs.follow import follow_tasks, sums_from_arrays
 from backend.jobs.recompute import recompute_project
 from backend.jobs.sync import TaskRows, forget_tasks, replace_tasks
 from backend.jobs.train import train_classifiers
 from backend.store.project import ProjectInfo, ProjectStore
 from tests.backend.jobs.test_recompute import FIRST, SECOND, fill, moods, raw_task
+from tests.backend.store.test_prediction_sources import uploaded
 
 NUM_TASKS = 60
 
@@ -139,3 +140,50 @@ def test_what_changes_while_everything_is_recomputed_is_not_lost(
     assert filled.changed_since(summary.data_version).tolist() == [7]
     assert_sums_are_those_of_a_recompute(filled)
     assert filled.changed_since(0).tolist() == []
+
+
+@pytest.mark.parametrize("covered", [range(1, 31), range(1, NUM_TASKS + 1)])
+def test_classifiers_that_know_some_tasks_are_followed(store: ProjectStore, covered: range) -> None:
+    source, rows = uploaded(covered)
+    with store.lock(), store.transaction() as changes:
+        store.prediction_sources.stage(changes, source, rows)
+    tasks = [raw_task(n, moods(n), tenses(n)) for n in range(1, NUM_TASKS + 1)]
+    fill(store, tasks, FIRST, SECOND)
+    recompute_project(store, train_classifiers(store))
+    assert store.models(0) == ("own", source.name)
+    changed = save(
+        store,
+        raw_task(7, {1: "good", 2: "good", 9: "good"}, {1: "now"}),
+        raw_task(50, {1: "bad"}, tenses(50)),
+    )
+    assert follow_tasks(store, info_of(store), changed)
+    found = store.consensus(2).read(changed)
+    assert_sums_are_those_of_a_recompute(store)
+    exact = store.consensus(2).read(changed)
+    np.testing.assert_array_equal(found["label"], exact["label"])
+    np.testing.assert_allclose(found["quality"], exact["quality"], atol=1e-3)
+
+
+def test_sums_of_other_classifiers_than_are_stored_are_not_followed(
+    filled: ProjectStore,
+) -> None:
+    with filled.lock(), filled.transaction() as changes:
+        filled.stage_models(changes, 0, ["own", "another"])
+    changed = save(filled, raw_task(7, {1: "good"}, {1: "now"}))
+    assert not follow_tasks(filled, info_of(filled), changed)
+
+
+def test_sums_of_an_earlier_release_are_read() -> None:
+    sums = {
+        "annotators": np.array([1]),
+        "sizes": np.array([3, 5, 3]),
+        "agreement": np.array([1.5]),
+        "model_errors": np.array([1]),
+        "consensus_counts": np.array([1, 1]),
+        "peers": np.array([2]),
+        "peers_agreeing": np.array([1]),
+        "class_counts": np.array([2, 3]),
+        "judged": np.array([0]),
+        "agreed": np.array([0]),
+    }
+    assert sums_from_arrays(sums).statistics.model_shared.tolist() == [2]

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from backend.jobs.labels import counted_labels
-from backend.jobs.sync import SyncReport, TaskRows, replace_tasks
+from backend.jobs.sync import SyncReport, TaskRows, forget_tasks, replace_tasks
 from backend.label_studio.questions import Question, Source
+from backend.sources.report import Fault
 from backend.store.project import ProjectInfo, ProjectStore
 
 QUESTION = Question("label", "text", ("positive", "negative", "neutral"), (Source("text", "text"),))
@@ -86,3 +87,35 @@ def test_an_annotation_saved_again_becomes_the_newest(store: ProjectStore) -> No
     assert report.annotations_changed == 1
     (label,) = counted_labels(store.annotations(1).read(), 0)["codes"]
     assert label.tolist() == [0]
+
+
+def bring(store: ProjectStore, *tasks: dict[str, Any]) -> SyncReport:
+    rows = TaskRows((QUESTION,), "probs")
+    rows.add(tasks)
+    return replace_tasks(
+        store, store.read_info() or INFO, rows.task_ids, *rows.arrays(store.answer_book)
+    )
+
+
+def brought(number: int, probs: Any) -> dict[str, Any]:
+    return {"id": number, "data": {"text": "x", "probs": probs}}
+
+
+def test_probabilities_in_the_tasks_data_are_kept(store: ProjectStore) -> None:
+    report = bring(store, brought(1, [0.25, 0.5, 0.25]), brought(2, [1, 0]), brought(3, None))
+    assert (report.tasks_added, report.predictions_changed) == (3, 2)
+    rows = store.brought(0, 3).read()
+    assert rows["task"].tolist() == [1, 2]
+    assert rows["fault"].tolist() == [Fault.NONE, Fault.LENGTH]
+    assert rows["probs"][0].tolist() == [0.25, 0.5, 0.25]
+    assert not bring(store, brought(1, [0.25, 0.5, 0.25]), brought(2, [1, 0])).is_change
+
+    report = bring(store, brought(1, {"neutral": 1.0}), brought(2, None))
+    assert (report.tasks_changed, report.predictions_changed) == (0, 2)
+    assert "2 predictions changed" in str(report)
+    assert store.brought(0, 3).read()["probs"].tolist() == [[0, 0, 1]]
+    info = store.read_info()
+    assert info is not None
+    assert info.data_version == 2
+    forget_tasks(store, np.array([1]))
+    assert not len(store.brought(0, 3).read()["task"])

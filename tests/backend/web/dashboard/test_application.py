@@ -25,6 +25,7 @@ PAGES = [
     (Place(Page.ANNOTATOR, 25, annotator=3), "Agreement with colleagues"),
     (Place(Page.REVIEW, 25), "Consensus quality"),
     (Place(Page.TASK, 25, task=3), "Why this consensus"),
+    (Place(Page.MODELS, 25), "Upload predictions"),
     (Place(Page.ACTIVITY, 25), "Audit trail"),
 ]
 

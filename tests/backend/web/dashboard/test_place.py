@@ -16,6 +16,7 @@ from backend.web.dashboard.place import Page, Place, is_page, place_of
         ("/projects/5/review?quality=0.2-0.25", Place(Page.REVIEW, 5, quality=(0.2, 0.25))),
         ("/projects/5/review?consensus=%3Cb%3E", Place(Page.REVIEW, 5, consensus="<b>")),
         ("/projects/5/tasks/9", Place(Page.TASK, 5, task=9)),
+        ("/projects/5/models", Place(Page.MODELS, 5)),
         ("/projects/5/activity", Place(Page.ACTIVITY, 5)),
     ],
 )
