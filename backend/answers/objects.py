@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from backend.answers.attached import (
     attached_consensus,
     attached_in,
+    attached_note,
     attached_regions,
-    attached_words,
 )
-from backend.answers.form import Answers, Solution, StructuredForm, Value
+from backend.answers.form import Answers, PartQuality, Solution, StructuredForm, Value
+from backend.answers.matches import f1_of_matches
 from backend.label_studio.questions import JSON, AnswerType, Question
 from backend.settings import load_settings
 from crowdlab_engine import Drawings, ObjectConsensus, shapes
@@ -104,7 +105,7 @@ class Objects(StructuredForm):
         return part
 
     def regions_of(
-        self, question: Question, answer: Value, quality: NDArray[np.float64]
+        self, question: Question, answer: Value, quality: PartQuality, contents: JSON
     ) -> list[JSON]:
         """Return a region for each object, and those of what is asked of it."""
         found = []
@@ -121,19 +122,53 @@ class Objects(StructuredForm):
                 width, height = part["image"]
                 region |= {"original_width": round(width), "original_height": round(height)}
                 region["image_rotation"] = 0
-            if len(quality):
-                region["score"] = round(float(quality[number]), _DECIMALS)
+            if quality.parts:
+                region["score"] = round(quality.parts[number], _DECIMALS)
             found.append(region)
-            found += attached_regions(question, region, place, part.get("attached", {}))
+            sure = quality.attached[number] if quality.attached else {}
+            scores = {name: round(one, _DECIMALS) for name, one in sure.items()}
+            found += attached_regions(question, region, place, self.attached_to(part), scores)
         return found
 
-    def words_of_part(self, question: Question, part: Any) -> str:
+    def attached_to(self, part: Any) -> JSON:
+        """Answers to what was asked of an object, by the control's name."""
+        attached: JSON = part.get("attached", {})
+        return attached
+
+    def likeness(
+        self, question: Question, pairs: Sequence[tuple[Value, Value]]
+    ) -> NDArray[np.float64]:
+        """Return the F1 score of objects of the same class that are alike enough to be the same.
+
+        What cannot be an object is left out; an answer of nothing else is like no other.
+        """
+        shape, num_shape = self.shape, len(self.shape.columns)
+        found = np.zeros(len(pairs))
+        for place, pair in enumerate(pairs):
+            one, other = ([part for part in some if "problem" not in part] for some in pair)
+            if (pair[0] and not one) or (pair[1] and not other):
+                continue
+            image = max((part["image"] for part in (*one, *other) if "image" in part), default=None)
+            sides = np.array([image or [_UNKNOWN_SIDE] * 2])
+            scale = _scale(sides, num_shape)[0]
+            at = [
+                np.array([part["at"][:num_shape] for part in some]).reshape(-1, num_shape) * scale
+                for some in (one, other)
+            ]
+            row, column = (index.ravel() for index in np.indices((len(one), len(other))))
+            diagonal = np.full(len(row), float(np.hypot(*sides[0])))
+            alike = shape.similarity(at[0][row], at[1][column], diagonal)
+            same = [one[n]["label"] == other[m]["label"] for n, m in zip(row, column, strict=True)]
+            similarity = np.where(same, alike, 0.0).reshape(len(one), len(other))
+            found[place] = f1_of_matches(similarity, shape.threshold)
+        return found
+
+    def words_of_part(self, question: Question, part: Any, contents: JSON) -> str:
         """Return class and place of an object, and what was asked of it."""
         if "problem" in part:
             return f"(one {part['problem']})"
-        told = attached_words(question, part.get("attached", {}))
         words = f"{part['label']} {self.words_of_place(part['at'])}"
-        return f"{words} ({told})" if told else words
+        return words + attached_note(question, self.attached_to(part))
 
     @abstractmethod
     def words_of_place(self, at: Sequence[float]) -> str:
@@ -173,7 +208,7 @@ class Objects(StructuredForm):
             or [np.empty(len(place))],
             axis=1,
         )[:, : len(self.coordinates) - num_shape]
-        attached = attached_consensus(
+        attached, sure = attached_consensus(
             question,
             of,
             answers.annotator[given.usable[given.answer[members]]],
@@ -195,7 +230,7 @@ class Objects(StructuredForm):
                 strict=True,
             )
         ]
-        return _solution(answers, given, fitted, objects, len(question.classes))
+        return _solution(answers, given, fitted, objects, sure, len(question.classes))
 
 
 class Boxes(Objects):
@@ -333,8 +368,10 @@ def _solution(
     given: _Given,
     fitted: ObjectConsensus,
     objects: Sequence[JSON],
+    attached_quality: Sequence[Mapping[str, float]],
     num_classes: int,
 ) -> Solution:
+    """Consensus of each task; `attached_quality` as in `PartQuality`, of each object."""
     num_tasks = len(answers.tasks)
     first = np.searchsorted(fitted.object_task_, np.arange(num_tasks + 1))
     task = answers.task[given.usable]
@@ -344,6 +381,7 @@ def _solution(
     np.divide(agreeing, number, out=agreement, where=number > 0)
     answer_quality = np.full(len(answers.values), np.nan)
     answer_quality[given.usable] = fitted.answer_quality_
+    quality = fitted.object_quality_.tolist()
     stats = fitted.annotator_stats_
     stats = stats[stats["num_examples_labeled"] > 0]
     return Solution(
@@ -354,7 +392,10 @@ def _solution(
         quality=fitted.task_quality_,
         agreement=agreement,
         answer_quality=answer_quality,
-        part_quality=np.split(fitted.object_quality_, first[1:-1]),
+        part_quality=[
+            PartQuality(quality[low:high], attached_quality[low:high]).row()
+            for low, high in zip(first[:-1].tolist(), first[1:].tolist(), strict=True)
+        ],
         annotator_stats=stats.assign(
             worst_class=stats["worst_class"].where(stats["worst_class"] != num_classes, -1)
         ),

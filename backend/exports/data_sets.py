@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from backend.answers.likeness import agrees, likeness_of_codes
 from backend.answers.words import answer_words
 from backend.errors import NothingToComputeError
 from backend.exports.names import DataSetName
@@ -157,12 +158,12 @@ class _Consensus:
             is_told, number
         ]
         return [
-            _answers(self._store, question, codes),
+            _answers(self._store, question, rows["task"], codes),
             pa.array(quality, mask=is_open),
             pa.array(rows["agreement"][:, number], mask=is_open),
             pa.array(rows["num_annotations"][:, number]),
             pa.array(scores, mask=is_open | np.isnan(scores)),
-            _answers(self._store, question, truth),
+            _answers(self._store, question, rows["task"], truth),
         ]
 
     def _expected_values(
@@ -202,6 +203,7 @@ class _Labels:
             ("annotator_name", pa.string()),
             ("label", pa.string()),
             ("label_quality", pa.float64()),
+            ("likeness_to_consensus", pa.float64()),
             ("agrees_with_consensus", pa.bool_()),
             ("annotation", pa.int64()),
             ("updated_at", pa.timestamp("us", tz="UTC")),
@@ -238,6 +240,7 @@ class _Labels:
         task, annotation = labels["task"][counts], labels["annotation"][counts]
         annotator, codes = labels["annotator"][counts], labels["label"][counts, number]
         said = _looked_up(task, consensus["task"], consensus["label"][:, number], NO_LABEL)
+        alike = likeness_of_codes(self._store.answer_book, question, codes, said)
         order = np.argsort(annotations["annotation"])
         ids = annotations["annotation"][order]
         moments = _looked_up(annotation, ids, annotations["updated_at"][order], 0)
@@ -248,9 +251,10 @@ class _Labels:
                 pa.repeat(question.name, len(task)),
                 pa.array(annotator.astype(np.int64)),
                 self._names_of(annotator),
-                _answers(self._store, question, codes),
+                _answers(self._store, question, task, codes),
                 pa.array(labels["quality"][counts, number]),
-                pa.array(codes == said),
+                pa.array(alike, mask=said == NO_LABEL),
+                pa.array(agrees(alike)),
                 pa.array(annotation),
                 pa.array(moments, mask=moments == 0).cast(pa.timestamp("us", tz="UTC")),
                 pa.array(seconds, mask=np.isnan(seconds)),
@@ -280,14 +284,14 @@ def _looked_up(
     return found
 
 
-def _answers(store: ProjectStore, question: Question, codes: NDArray[Any]) -> pa.Array:
+def _answers(
+    store: ProjectStore, question: Question, tasks: NDArray[Any], codes: NDArray[Any]
+) -> pa.Array:
     """Answers in words, null for `NO_LABEL`."""
     if question.type.is_class:
         return _words(codes, question.classes)
-    words = answer_words(store, question, np.unique(codes).tolist())
-    numbers = sorted(words)
-    place = np.where(codes == NO_LABEL, NO_LABEL, np.searchsorted(numbers, codes))
-    return _words(place, [words[number] for number in numbers])
+    words = answer_words(store, question, tasks.tolist(), codes.tolist())
+    return pa.array(words, type=pa.string())
 
 
 def _words(codes: NDArray[Any], vocabulary: Sequence[str]) -> pa.Array:
