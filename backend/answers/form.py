@@ -106,6 +106,10 @@ class ClassForm(Form):
     def value_of(self, question: Question, name: str) -> JSON:
         """Value of a region that gives a class."""
 
+    def reason_to_give_up(self, question: Question, result: Sequence[object]) -> str:
+        """Why an annotation's result shows that there is no consensus; empty if it does not."""
+        return ""
+
 
 class StructuredForm(Form):
     """Answers that consist of parts: their code is their number in the answer book."""

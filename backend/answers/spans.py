@@ -45,7 +45,10 @@ class Spans(StructuredForm):
         """Why there is no consensus for a control tag that fits; empty if there is one."""
         target = next(iter(control.objects or ()))
         if target.tag != "Text":
-            return f"Labels have a consensus on <Text> only, not on <{target.tag}>"
+            return (
+                f"Labels of parts have a consensus on <Text> only, not on <{target.tag}>; show the "
+                "same content by <Text>"
+            )
         if not (target.value or "").startswith("$"):
             return f'its text "{target.value}" is the same in every task'
         if (target.attr or {}).get("valueType", "text").lower() == "url":

@@ -63,7 +63,7 @@ def test_labels_on_a_text_are_a_question(question: Question) -> None:
     ("target", "reason"),
     [
         ('<HyperText name="t" value="$t"/>', "on <Text> only, not on <HyperText>"),
-        ('<Audio name="t" value="$t"/>', "on <Text> only, not on <Audio>"),
+        ('<Paragraphs name="t" value="$t"/>', "on <Text> only, not on <Paragraphs>"),
         ('<Text name="t" value="$t" valueType="url"/>', "behind a URL"),
         ('<Text name="t" value="fixed"/>', 'its text "fixed" is the same in every task'),
     ],
