@@ -1,9 +1,11 @@
 """Boxes, from stored annotations to what the pages show."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import plotly
 import pytest
 
 from backend.insights.annotators import doubtful_labels, leaderboard
@@ -19,6 +21,8 @@ from backend.jobs.train import train_classifiers
 from backend.label_studio.questions import AnswerType, Question
 from backend.service import Service
 from backend.store.project import ProjectInfo, ProjectStore
+from backend.web.dashboard import task
+from backend.web.dashboard.place import Page, Place
 
 STATE = Question("state", "img", ("new", "old"))
 BOX = Question("box", "img", ("car", "person"), type=AnswerType.BOXES, attached=(STATE,))
@@ -51,14 +55,14 @@ def test_boxes_from_the_store_to_the_pages(
     rows = TaskRows((BOX,))
     rows.add(
         {
-            "id": task,
+            "id": one,
             "data": {},
             "annotations": [
-                {"id": 10 * task + person, "completed_by": person, "result": said_by(task, person)}
+                {"id": 10 * one + person, "completed_by": person, "result": said_by(one, person)}
                 for person in (1, 2, 3)
             ],
         }
-        for task in range(NUM_TASKS)
+        for one in range(NUM_TASKS)
     )
     replace_tasks(store, info, rows.task_ids, *rows.arrays(store.answer_book))
     recompute_project(store, train_classifiers(store))
@@ -85,6 +89,10 @@ def test_boxes_from_the_store_to_the_pages(
     assert (state.question, state.words) == ("state", "new")
     assert state.quality is not None
     assert first[1]["score"] == pytest.approx(state.quality, abs=1e-4)
+    shown = json.dumps(
+        task.show(service, Place(Page.TASK, number, task=0)), cls=plotly.utils.PlotlyJSONEncoder
+    )
+    assert '"state: new"' in shown
     assert answer.labels[2].label == "(one outside of their image)"
     # Boxes that are a tenth of a percent apart are the same.
     assert [one.agrees for one in answer.labels] == [True, True, False]
