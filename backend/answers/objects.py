@@ -142,25 +142,30 @@ class Objects(StructuredForm):
 
         What cannot be an object is left out; an answer of nothing else is like no other.
         """
-        shape, num_shape = self.shape, len(self.shape.columns)
+        shape = self.shape
+        usable = [[[p for p in some if "problem" not in p] for some in pair] for pair in pairs]
+        one, other = (_Parts.of([some[n] for some in usable], len(shape.columns)) for n in (0, 1))
+        image = np.where(one.image[:, :1] > 0, one.image, other.image)
+        image = np.where(image > 0, image, _UNKNOWN_SIDE)
+        # Every part of the one with every part of the other, pair by pair.
+        number = one.size * other.size
+        which = np.repeat(np.arange(len(pairs)), number)
+        end = np.cumsum(number)
+        step = np.arange(number.sum()) - (end - number)[which]
+        row = one.first[which] + step // np.maximum(other.size, 1)[which]
+        column = other.first[which] + step % np.maximum(other.size, 1)[which]
+        scale = _scale(image, len(shape.columns))[which]
+        alike = shape.similarity(
+            one.at[row] * scale, other.at[column] * scale, np.hypot(*image[which].T)
+        )
+        alike = np.where(one.label[row] == other.label[column], alike, 0.0)
         found = np.zeros(len(pairs))
-        for place, pair in enumerate(pairs):
-            one, other = ([part for part in some if "problem" not in part] for some in pair)
-            if (pair[0] and not one) or (pair[1] and not other):
-                continue
-            image = max((part["image"] for part in (*one, *other) if "image" in part), default=None)
-            sides = np.array([image or [_UNKNOWN_SIDE] * 2])
-            scale = _scale(sides, num_shape)[0]
-            at = [
-                np.array([part["at"][:num_shape] for part in some]).reshape(-1, num_shape) * scale
-                for some in (one, other)
-            ]
-            row, column = (index.ravel() for index in np.indices((len(one), len(other))))
-            diagonal = np.full(len(row), float(np.hypot(*sides[0])))
-            alike = shape.similarity(at[0][row], at[1][column], diagonal)
-            same = [one[n]["label"] == other[m]["label"] for n, m in zip(row, column, strict=True)]
-            similarity = np.where(same, alike, 0.0).reshape(len(one), len(other))
-            found[place] = f1_of_matches(similarity, shape.threshold)
+        for place, (pair, good) in enumerate(zip(pairs, usable, strict=True)):
+            # An answer of nothing but problems says nothing, not that nothing is there.
+            if all(bool(some) == bool(left) for some, left in zip(pair, good, strict=True)):
+                own = alike[end[place] - number[place] : end[place]]
+                similarity = own.reshape(one.size[place], other.size[place])
+                found[place] = f1_of_matches(similarity, shape.threshold)
         return found
 
     def words_of_part(self, question: Question, part: Any, contents: JSON) -> str:
@@ -288,6 +293,40 @@ class KeyPoints(Objects):
         """Place of a point, in percent."""
         x, y = (format(one, ".1f").removesuffix(".0") for one in at[:2])
         return f"at {x} %, {y} %"
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """The objects of P answers, D in all."""
+
+    size: NDArray[np.int64]
+    """Objects of each answer, shape (P,)."""
+    first: NDArray[np.int64]
+    """Place of the first object of each answer, shape (P,)."""
+    at: NDArray[np.float64]
+    """Where each is, in percent, shape (D, C)."""
+    label: NDArray[Any]
+    """Class of each, shape (D,)."""
+    image: NDArray[np.float64]
+    """Width and height of each answer's image, shape (P, 2); 0 where it does not tell."""
+
+    @classmethod
+    def of(cls, answers: Sequence[Sequence[JSON]], num_coordinates: int) -> _Parts:
+        """Collect the objects of answers, which have no problems."""
+        parts = [part for answer in answers for part in answer]
+        size = np.array([len(answer) for answer in answers], dtype=np.int64)
+        at = np.array([part["at"][:num_coordinates] for part in parts], dtype=np.float64)
+        told = [
+            next((part["image"] for part in answer if "image" in part), [0.0, 0.0])
+            for answer in answers
+        ]
+        return cls(
+            size,
+            np.cumsum(size) - size,
+            at.reshape(-1, num_coordinates),
+            np.array([part["label"] for part in parts], dtype=object),
+            np.array(told, dtype=np.float64).reshape(-1, 2),
+        )
 
 
 @dataclass(frozen=True, eq=False)
