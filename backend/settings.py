@@ -344,6 +344,17 @@ class Settings(BaseSettings):
             "Least intersection over union of two people's boxes for them to be the same object."
         ),
     )
+    min_likeness: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        validation_alias="CROWDLAB_MIN_LIKENESS",
+        description=(
+            "Least likeness to the consensus of an answer that agrees with it, where answers are "
+            "no classes: F1 of sets, spans, boxes and key points, share of unedited characters of "
+            "texts."
+        ),
+    )
     max_point_distance: float = Field(
         0.05,
         gt=0,

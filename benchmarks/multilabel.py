@@ -4,8 +4,9 @@
 
 Each row is the mean over seeds. "exact" is the share of tasks whose set is right as a whole, F1
 is per class, averaged over classes. Below, how well some joint scores of a set find the sets
-that are wrong (AUROC); "chosen" is `consensus_quality_score_`, the others are from the same
-qualities of single classes.
+that are wrong (AUROC); "chosen" is `consensus_quality_score_`, the others are from the
+qualities of single classes, and "ceiling" is the probability of the set for who knows how each
+annotator errs, and how often.
 """
 
 from __future__ import annotations
@@ -84,6 +85,13 @@ class Crowd:
     """Shape (L, K)."""
     truth: BoolArray
     """Shape (N, K)."""
+    regime: Regime
+    prevalence: FloatArray
+    """Of each class, shape (K,)."""
+    sensitivity: FloatArray
+    """Of each annotator to each class, shape (M, K)."""
+    false_alarms: FloatArray
+    """Shape (M, K)."""
 
     def answers(self) -> MultilabelAnswers:
         """The same in the engine's form."""
@@ -120,7 +128,62 @@ def simulate(regime: Regime, seed: int) -> Crowd:
     hardness = 1 + (rng.random(regime.num_tasks) < regime.hard)[task][:, None]
     hit = 1 - np.minimum(0.6, (1 - sensitivity[annotator]) * hardness)
     chance = np.where(seen, hit, np.minimum(0.6, false_alarms[annotator] * hardness))
-    return Crowd(task, annotator, rng.random(seen.shape) < chance, truth)
+    said = rng.random(seen.shape) < chance
+    return Crowd(task, annotator, said, truth, regime, prevalence, sensitivity, false_alarms)
+
+
+def ceiling(crowd: Crowd, found: BoolArray) -> FloatArray:
+    """Probability that each set found is right, for who knows how all was drawn, shape (N,)."""
+    regime = crowd.regime
+    of_found, of_all = [], []
+    for share, factor in ((1 - regime.hard, 1), (regime.hard, 2)):
+        if share:
+            hit = 1 - np.minimum(0.6, (1 - crowd.sensitivity) * factor)[crowd.annotator]
+            alarm = np.minimum(0.6, crowd.false_alarms * factor)[crowd.annotator]
+            seen = np.log(np.where(crowd.said, hit, 1 - hit))
+            unseen = np.log(np.where(crowd.said, alarm, 1 - alarm))
+            likely = _likely_sets if regime.confused else _likely_classes
+            log_found, log_all = likely(crowd, found, seen, unseen)
+            of_found.append(np.log(share) + log_found)
+            of_all.append(np.log(share) + log_all)
+    difference: FloatArray = np.logaddexp.reduce(of_found) - np.logaddexp.reduce(of_all)
+    return np.exp(difference)
+
+
+def _likely_classes(
+    crowd: Crowd, found: BoolArray, seen: FloatArray, unseen: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Log-probability of what is said with the set found, and with any, where classes do not mix.
+
+    Parameters
+    ----------
+    seen, unseen
+        Log-probability of what each answer says of each class, if it is seen, and if not.
+    """
+    log = np.zeros((2, *found.shape))
+    np.add.at(log[1], crowd.task, seen)
+    np.add.at(log[0], crowd.task, unseen)
+    log += np.log([1 - crowd.prevalence, crowd.prevalence])[:, None]
+    of_found: FloatArray = np.where(found, log[1], log[0]).sum(axis=1)
+    of_all: FloatArray = np.logaddexp(log[0], log[1]).sum(axis=1)
+    return of_found, of_all
+
+
+def _likely_sets(
+    crowd: Crowd, found: BoolArray, seen: FloatArray, unseen: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """The same where annotators take classes for others, so that all sets have to be looked at."""
+    num_classes = found.shape[1]
+    sets = (np.arange(2**num_classes)[:, None] >> np.arange(num_classes) & 1).astype(bool)
+    log = np.zeros((len(found), len(sets)))
+    as_it_is, confused = (
+        seen @ some.T + unseen @ ~some.T for some in (sets, np.roll(sets, 1, axis=1))
+    )
+    share = crowd.regime.confused
+    np.add.at(log, crowd.task, np.logaddexp(np.log1p(-share) + as_it_is, np.log(share) + confused))
+    log += np.where(sets, np.log(crowd.prevalence), np.log1p(-crowd.prevalence)).sum(axis=1)
+    place = found @ (1 << np.arange(num_classes))
+    return log[np.arange(len(found)), place], np.logaddexp.reduce(log, axis=1)
 
 
 def majority(crowd: Crowd) -> BoolArray:
@@ -172,9 +235,11 @@ def run(seeds: range) -> tuple[pd.DataFrame, pd.DataFrame]:
             }
             found_by["agreement"] = auroc(is_wrong, fitted.annotator_agreement_)
             found_by["chosen"] = auroc(is_wrong, fitted.consensus_quality_score_)
+            found_by["ceiling"] = auroc(is_wrong, ceiling(crowd, fitted.consensus_))
             is_wrong = (fused.consensus_ != crowd.truth).any(axis=1)
             found_by["Fusion: product"] = auroc(is_wrong, JOINT["product"](fused.class_quality_))
             found_by["Fusion: chosen"] = auroc(is_wrong, fused.consensus_quality_score_)
+            found_by["Fusion: ceiling"] = auroc(is_wrong, ceiling(crowd, fused.consensus_))
             joint.append({"crowd": name, **found_by})
     of_methods = pd.DataFrame(consensus).groupby(["crowd", "method"], sort=False).mean()
     table = of_methods.unstack("method").pipe(pd.DataFrame)

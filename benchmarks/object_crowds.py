@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from crowdlab_engine import Boxes, Drawings, Points
+from crowdlab_engine.matching import match
 from crowdlab_engine.shapes import Shape
 
 FloatArray = NDArray[np.float64]
@@ -91,6 +92,8 @@ class ObjectCrowd:
         Of the true objects.
     coordinates : ndarray of float64, shape (T, C)
         Where they are.
+    lack : ndarray of float64, shape (M,)
+        What each annotator's skill is less than 1.
     """
 
     drawings: Drawings
@@ -98,6 +101,7 @@ class ObjectCrowd:
     label: IntArray
     coordinates: FloatArray
     regime: ObjectRegime
+    lack: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +186,7 @@ def draw(regime: ObjectRegime, seed: int) -> ObjectCrowd:
         np.array([one[1] for one in truth]),
         np.array([one[2] for one in truth])[:, columns],
         regime,
+        1 - skill,
     )
 
 
@@ -240,3 +245,74 @@ def check(crowd: ObjectCrowd, found: Found, tasks: IntArray | None = None) -> Ch
     number = np.isin(found.task, tasks).sum() + np.isin(crowd.task, tasks).sum()
     f1 = 2 * is_right.sum() / max(number, 1)
     return Check(is_right, is_task_right, float(f1), similarity)
+
+
+def ceiling(crowd: ObjectCrowd, found: Found) -> FloatArray:
+    """Probability that the objects found are right, for who knows how all was drawn, shape (N,).
+
+    What is of the same object is matched as ever, and where objects are is left aside: who
+    knew that, too, could find a few more of the wrong tasks.
+    """
+    drawings, regime = crowd.drawings, crowd.regime
+    task = drawings.task
+    place = match(
+        task,
+        drawings.annotator,
+        drawings.label,
+        drawings.coordinates,
+        drawings.diagonal[task],
+        regime.shape,
+    )
+    objects = 1.0 if regime.is_single else regime.objects
+    answerers = [
+        drawings.answer_annotator[drawings.answer_task == one] for one in range(drawings.num_tasks)
+    ]
+    log_right = np.zeros(drawings.num_tasks)
+    for number in range(int(place.max(initial=-1)) + 1):
+        own = np.flatnonzero(place == number)
+        here = int(task[own[0]])
+        of_task = np.flatnonzero(found.task == here)
+        alike = regime.shape.similarity(
+            found.coordinates[of_task],
+            np.repeat(drawings.coordinates[own[:1]], len(of_task), axis=0),
+            drawings.diagonal[[here] * len(of_task)],
+        )
+        near = np.flatnonzero(alike >= regime.shape.threshold)
+        said = found.label[of_task[near[alike[near].argmax()]]] if len(near) else ABSENT
+        chances = _chances(
+            crowd, drawings.annotator[own], drawings.label[own], answerers[here], objects
+        )
+        log_right[here] += np.log(max(chances[said] / chances.sum(), 1e-12))
+    for here, people in enumerate(answerers):
+        unseen = sum(
+            share * np.prod(_missed(crowd, people, hard))
+            for hard, share in ((0.0, 1 - regime.hard), (0.3, regime.hard))
+        )
+        log_right[here] -= objects * unseen
+    return np.exp(log_right)
+
+
+ABSENT = -1
+"""Place of "there is no object" among the chances of a place."""
+
+
+def _missed(crowd: ObjectCrowd, people: IntArray, hard: float) -> FloatArray:
+    return 0.03 + hard + 0.3 * crowd.lack[people]
+
+
+def _chances(
+    crowd: ObjectCrowd, drew: IntArray, label: IntArray, answered: IntArray, objects: float
+) -> FloatArray:
+    """How much speaks for each class at a place, and last for that there is no object."""
+    regime = crowd.regime
+    chances = np.zeros(regime.num_classes + 1)
+    without = np.setdiff1d(answered, drew)
+    wrong = 0.02 + 0.3 * crowd.lack[drew]
+    for hard, share in ((0.0, 1 - regime.hard), (0.3, regime.hard)):
+        seen = np.prod(1 - _missed(crowd, drew, hard)) * np.prod(_missed(crowd, without, hard))
+        for code in range(regime.num_classes):
+            named = np.where(label == code, 1 - wrong, wrong / (regime.num_classes - 1))
+            chances[code] += objects / regime.num_classes * share * seen * np.prod(named)
+    if len(drew) == 1:
+        chances[ABSENT] = (0.02 + 0.6 * crowd.lack[drew[0]]) / regime.num_classes
+    return chances

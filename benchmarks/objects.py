@@ -2,6 +2,7 @@
 
     python -m benchmarks.objects [--short]
 
+The ceiling is what a task's probability would find that follows from the true skills.
 Against crowd-kit's aggregators of segmentations it runs where there is one object on each
 image, as they know of no more.
 """
@@ -24,6 +25,7 @@ from benchmarks.object_crowds import (
     Found,
     ObjectCrowd,
     ObjectRegime,
+    ceiling,
     check,
     draw,
 )
@@ -163,6 +165,8 @@ def scores(crowd: ObjectCrowd, found: dict[str, Found]) -> dict[tuple[str, str],
         row["AUROC object", name] = auroc(~one.is_right, found[name].quality)
     for name, one in checks.items():
         row["AUROC task", name] = auroc(~one.is_task_right, found[name].task_quality)
+    best = ceiling(crowd, found["ours"])
+    row["AUROC task", "ceiling"] = auroc(~checks["ours"].is_task_right, best)
     row["task", "right"] = float(checks["ours"].is_task_right.mean())
     row["task", "quality"] = float(found["ours"].task_quality.mean())
     row["task", "ECE"] = calibration_error(checks["ours"].is_task_right, found["ours"].task_quality)

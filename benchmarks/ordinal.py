@@ -5,7 +5,8 @@
 Annotators see the true number with an offset and a spread of their own, and say the nearest
 number that there is. Each row is the mean over seeds: "right" is the share of tasks with the true
 number, RMSE and MAE are errors of what each method says, AUROC tells how well the consensus
-quality finds the tasks whose consensus is wrong, "far" those that are wrong by two or more.
+quality finds the tasks whose consensus is wrong, "far" those that are wrong by two or more, and
+"ceiling" how well the probability finds them that follows from the true spreads and offsets.
 "expected value" is what pages show; "posterior" the mean of a posterior that knows no order.
 """
 
@@ -17,8 +18,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
-from benchmarks.metrics import FloatArray, auroc
+from benchmarks.metrics import FloatArray, IntArray, auroc
 from crowdlab_engine import Crowdlab, Fusion, MultiannotatorLabels
 from crowdlab_engine.majority import majority_vote
 from crowdlab_engine.ordinal import expected_values, literal
@@ -62,8 +64,29 @@ REGIMES = {
 }
 
 
-def simulate(regime: Regime, seed: int) -> tuple[MultiannotatorLabels, FloatArray]:
-    """Draw labels and the true numbers; numbers are 0 to K - 1."""
+@dataclass(frozen=True, eq=False)
+class Ratings:
+    """Simulated labels with their truth; numbers are 0 to K - 1."""
+
+    labels: MultiannotatorLabels
+    truth: FloatArray
+    """Shape (N,)."""
+    chance: FloatArray
+    """Of each annotator to say a number (last axis) of each true one, shape (M, K, K)."""
+
+    def true_posterior(self) -> FloatArray:
+        """Probability of each number of each task, for who knows the annotators, shape (N, K)."""
+        said = self.labels
+        log = np.zeros((len(self.truth), self.chance.shape[1]))
+        likelihood = np.maximum(self.chance[said.annotator, :, said.label], 1e-300)
+        np.add.at(log, said.task, np.log(likelihood))
+        weight: FloatArray = np.exp(log - log.max(axis=1, keepdims=True))
+        weight /= weight.sum(axis=1, keepdims=True)
+        return weight
+
+
+def simulate(regime: Regime, seed: int) -> Ratings:
+    """Draw labels and the true numbers."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, regime.num_values, regime.num_tasks)
     spread = rng.uniform(*regime.spread, regime.num_annotators)
@@ -77,12 +100,23 @@ def simulate(regime: Regime, seed: int) -> tuple[MultiannotatorLabels, FloatArra
     )
     seen = truth[task] + offset[annotator] + spread[annotator] * rng.normal(size=len(task))
     said = np.clip(np.rint(seen), 0, regime.num_values - 1).astype(np.int64)
-    is_spam = (rng.random(regime.num_annotators) < regime.spammers)[annotator]
+    is_spammer = rng.random(regime.num_annotators) < regime.spammers
+    is_spam = is_spammer[annotator]
     said[is_spam] = rng.integers(0, regime.num_values, is_spam.sum())
     labels = MultiannotatorLabels.from_codes(
         task, annotator, said, num_tasks=regime.num_tasks, num_classes=regime.num_values
     )
-    return labels, truth.astype(np.float64)
+    chance = _chances(np.arange(regime.num_values), offset, spread)
+    chance[is_spammer] = 1 / regime.num_values
+    return Ratings(labels, truth.astype(np.float64), chance)
+
+
+def _chances(values: IntArray, offset: FloatArray, spread: FloatArray) -> FloatArray:
+    """Probability that the nearest number to what is seen is each one, shape (M, K, K)."""
+    edges = np.concatenate([[-np.inf], values[:-1] + 0.5, [np.inf]])
+    seen = values[None, :, None] + offset[:, None, None]
+    chances: FloatArray = np.diff(norm.cdf((edges - seen) / spread[:, None, None]), axis=2)
+    return chances
 
 
 def run(seeds: range) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -90,7 +124,8 @@ def run(seeds: range) -> tuple[pd.DataFrame, pd.DataFrame]:
     errors, found = [], []
     for name, regime in REGIMES.items():
         for seed in seeds:
-            labels, truth = simulate(regime, seed)
+            ratings = simulate(regime, seed)
+            labels, truth = ratings.labels, ratings.truth
             per_task = labels.label.reshape(regime.num_tasks, regime.labels_per_task)
             values = np.arange(regime.num_values)
             said: dict[str, FloatArray] = {
@@ -120,6 +155,9 @@ def run(seeds: range) -> tuple[pd.DataFrame, pd.DataFrame]:
                         "AUROC far": auroc(far, quality),
                     }
                 )
+                best = ratings.true_posterior()[np.arange(len(truth)), fitted.consensus_label_]
+                ceiling = {"crowd": name, "method": f"{method}: ceiling"}
+                found.append({**ceiling, "AUROC": auroc(consensus != truth, best)})
             for way, numbers in said.items():
                 errors.append(
                     {

@@ -154,6 +154,13 @@ def compare(data: CrowdData, tasks: pd.DataFrame, seconds: float) -> pd.DataFram
             fitted = method().fit(data.labels, probs)
             is_right = (fitted.consensus_label_ == data.truth)[known]
             row[method.__name__] = float(is_right.mean())
+            if method is Crowdlab and probs is not None:
+                was_right = (alone.consensus_label_ == data.truth)[known]
+                more, fewer, chance = metrics.mcnemar(is_right, was_right)
+                print(
+                    f"{name}: {more} tasks right that annotators alone get wrong, {fewer} wrong "
+                    f"that they get right (McNemar p = {chance:.2g})"
+                )
             row[f"{method.__name__} AUROC"] = metrics.auroc(
                 ~is_right, fitted.consensus_quality_score_[known]
             )

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Method = Literal["crowdlab", "fusion"]
 
+_LEAST_PROB = 1e-12
+
 _METHODS: dict[str, Any] = {"crowdlab": Crowdlab, "fusion": Fusion}
 
 
@@ -131,10 +133,11 @@ class MultilabelCrowdlab(BaseEstimator):  # type: ignore[misc]
         Probability that this is right, per class; NaN without answers.
     consensus_quality_score_ : ndarray of float64, shape (N,)
         How far the whole set can be trusted, in [0, 1], higher is better: the square root of the
-        product of `class_quality_`, times the smallest share of answers that say the same of a
-        class as the consensus; NaN without answers. The product alone is the probability that all
-        classes are right if they err independently, which they do not: it finds fewer of the
-        wrong sets (`benchmarks/multilabel.py`).
+        probability that all classes are right, as `Fusion` has it, times the smallest share of
+        answers that say the same of a class as the consensus; NaN without answers. `Fusion` sees
+        that to miss a class is another error than to choose it wrongly, so that its probabilities
+        find more of the wrong sets than `class_quality_` does, and classes do not err
+        independently, so that a product alone finds fewer (`benchmarks/multilabel.py`).
     annotator_agreement_ : ndarray of float64, shape (N,)
         Share of the task's answers that equal the consensus set; NaN without answers.
     num_annotations_ : ndarray of int64, shape (N,)
@@ -187,12 +190,17 @@ class MultilabelCrowdlab(BaseEstimator):  # type: ignore[misc]
         both, either = np.zeros(people), np.zeros(people)
         equal = np.ones(len(answers.task), dtype=bool)
         support = np.where(has_answer, 1.0, np.nan)
+        log_right = np.zeros(answers.num_tasks)
         for code in range(answers.num_classes):
             held = answers.holds(code)
             if not held.any():
                 continue
-            fitted = self._fit_class(answers, held, None if probs is None else probs[:, code])
+            fitted, applying = self._fit_class(
+                answers, held, None if probs is None else probs[:, code]
+            )
             applies = (fitted.consensus_label_ == 1) & has_answer
+            right = np.where(applies, applying, 1.0 - applying)
+            log_right += np.log(np.maximum(right, _LEAST_PROB))
             self.consensus_[:, code] = applies
             self.class_quality_[has_answer, code] = fitted.consensus_quality_score_[has_answer]
             self.answer_quality_ *= fitted.label_quality_
@@ -207,7 +215,7 @@ class MultilabelCrowdlab(BaseEstimator):  # type: ignore[misc]
             np.minimum(support, same / np.maximum(self.num_annotations_, 1), out=support)
             both += np.bincount(answers.annotator, held & agreed, people)
             either += np.bincount(answers.annotator, held | agreed, people)
-        self.consensus_quality_score_ = np.sqrt(np.prod(self.class_quality_, axis=1)) * support
+        self.consensus_quality_score_ = np.exp(log_right / 2) * support
         agreeing = np.bincount(answers.task, equal, answers.num_tasks)
         self.annotator_agreement_ = np.full(answers.num_tasks, np.nan)
         np.divide(agreeing, self.num_annotations_, out=self.annotator_agreement_, where=has_answer)
@@ -216,8 +224,16 @@ class MultilabelCrowdlab(BaseEstimator):  # type: ignore[misc]
 
     def _fit_class(
         self, answers: MultilabelAnswers, held: BoolArray, applies: FloatArray | None
-    ) -> Any:
-        """Find the consensus on whether one class applies: code 1 says that it does."""
+    ) -> tuple[Any, FloatArray]:
+        """Find the consensus on whether one class applies: code 1 says that it does.
+
+        Returns
+        -------
+        estimator
+            Fitted by `method`.
+        ndarray of float64, shape (N,)
+            Probability that the class applies, as `Fusion` has it.
+        """
         labels = MultiannotatorLabels.from_codes(
             answers.task,
             answers.annotator,
@@ -227,7 +243,9 @@ class MultilabelCrowdlab(BaseEstimator):  # type: ignore[misc]
             num_classes=2,
         )
         probs = None if applies is None else np.stack([1.0 - applies, applies], axis=1)
-        return _METHODS[self.method]().fit(labels, probs)
+        fused = Fusion().fit(labels, probs)
+        fitted = fused if self.method == "fusion" else _METHODS[self.method]().fit(labels, probs)
+        return fitted, np.nan_to_num(fused.posterior_[:, 1], nan=0.5)
 
 
 def _checked(pred_probs: ArrayLike, shape: tuple[int, int]) -> FloatArray:

@@ -22,6 +22,7 @@ from crowdlab_engine.block import Block
 from crowdlab_engine.crowdlab import Crowdlab
 from crowdlab_engine.dawid_skene import DawidSkene
 from crowdlab_engine.drawings import Drawings
+from crowdlab_engine.drawn_places import presence_posterior
 from crowdlab_engine.fusion import Fusion
 from crowdlab_engine.labels import MultiannotatorLabels
 from crowdlab_engine.matching import match
@@ -101,8 +102,9 @@ class ObjectConsensus(BaseEstimator):  # type: ignore[misc]
     who answered the task without drawing it: by the mean of what `Crowdlab` and `Fusion` hold
     probable. The former keeps more of what few have drawn, but its weights tell little where
     at most places nothing is, which the latter has no trouble with. How sure the consensus
-    is of an object, is told by `Fusion`, and of all objects of a task by `DawidSkene` (where
-    answers are few, by `OneCoin`), whose probabilities hold better when they are multiplied.
+    is of an object, is told by `Fusion`, and of all objects of a task by the mean of
+    `DawidSkene` (where answers are few, `OneCoin`) and a model of how people draw
+    (`crowdlab_engine.drawn_places`), whose probabilities hold better when they are multiplied.
     The place is a weighted median of the drawings, each weighing the more the closer its
     annotator usually is: by the inverse mean square of 1 - similarity to the consensus, rounded
     to powers of the root of 2; it starts from equal weights and is found anew twice.
@@ -203,7 +205,7 @@ class ObjectConsensus(BaseEstimator):  # type: ignore[misc]
         by_content = _by_content(candidates, coordinates)
         decided = Crowdlab(keep_posterior=True).fit(by_content.statements)
         fused = Fusion().fit(by_content.statements).posterior_[by_content.place_rank]
-        joint = _joint_posterior(by_content.statements)[by_content.place_rank]
+        joint = self._joint_posterior(by_content)[by_content.place_rank]
         self.annotator_weight_ = decided.annotator_weight_[by_content.annotator_rank]
 
         absent = drawings.num_classes
@@ -251,6 +253,27 @@ class ObjectConsensus(BaseEstimator):  # type: ignore[misc]
     @property
     def _shape(self) -> Shape:
         return Boxes() if self.shape is None else self.shape
+
+    def _joint_posterior(self, by_content: _ByContent) -> FloatArray:
+        """Return class probabilities of each place that hold when those of many are multiplied.
+
+        They are the mean of two. `presence_posterior` knows that what one alone has drawn is
+        often nothing, and what two have hardly ever; `DawidSkene` that some places mislead
+        many. Of n answers, the share 1 / (n - 1)² of the latter is that of `OneCoin`, as few
+        do not tell how annotators err.
+        """
+        drawings, statements = self._drawings, by_content.statements
+        share = 1 / np.maximum(statements.num_annotations - 1, 1)[:, None] ** 2
+        many = DawidSkene().fit(statements).posterior_
+        few = OneCoin().fit(statements).posterior_
+        num_answers = np.zeros(drawings.num_annotators, dtype=np.int64)
+        num_answers[by_content.annotator_rank] = np.bincount(
+            drawings.answer_annotator, minlength=drawings.num_annotators
+        )
+        num_tasks = len(np.unique(drawings.answer_task))
+        present = presence_posterior(statements, num_answers, num_tasks)
+        joint: FloatArray = (present + (1 - share) * many + share * few) / 2
+        return joint
 
     def _describe(
         self,
@@ -500,19 +523,6 @@ def _scattered(numbers: IntArray) -> NDArray[np.uint64]:
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     scattered: NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
     return scattered
-
-
-def _joint_posterior(statements: MultiannotatorLabels) -> FloatArray:
-    """Return class probabilities of each place that hold when those of many are multiplied.
-
-    They are those of `DawidSkene`, as far as there are answers enough to learn from how
-    annotators err: of n answers, the share 1 / (n - 1)² is that of `OneCoin`.
-    """
-    share = 1 / np.maximum(statements.num_annotations - 1, 1)[:, None] ** 2
-    many = DawidSkene().fit(statements).posterior_
-    few = OneCoin().fit(statements).posterior_
-    joint: FloatArray = (1 - share) * many + share * few
-    return joint
 
 
 def _decide(posterior: FloatArray, num_drawn: int) -> tuple[IntArray, BoolArray]:

@@ -109,8 +109,11 @@ class SpanConsensus(BaseEstimator):  # type: ignore[misc]
         probable token or boundary, and of the share of annotators, by their quality, who
         gave it.
     task_quality_ : ndarray of float64, shape (N,)
-        How probable it is that all spans of the task are right and none is missing, in
-        [0, 1], higher is better; NaN without answers.
+        How far all spans of the task together can be trusted, in [0, 1], higher is better: the
+        probability that all are right and none is missing, times the mean quality of its n
+        answers to the power of 1 - 2 / n; NaN without answers. Probabilities of single tokens do
+        not tell that who differs in one span differs in others: with the second factor more of
+        the wrong tasks are found, if there are more answers than two (`benchmarks/spans.py`).
     answer_quality_ : ndarray of float64, shape (A,)
         Mean probability that what the answer says on tokens that somebody marked is right,
         in [0, 1], higher is better; that of the task where nobody marked any. In the order
@@ -230,14 +233,14 @@ class SpanConsensus(BaseEstimator):  # type: ignore[misc]
         """Set the qualities of tasks, answers and annotators."""
         given = answers.given
         log_quality = np.sum([layer.log_task_quality for layer in layers], axis=0)
-        quality = np.exp(log_quality) * _nothing_missed(answers, spans, found, tokens)
-        self.task_quality_ = np.where(given.num_annotations > 0, quality, np.nan)
-
+        right = np.exp(log_quality) * _nothing_missed(answers, spans, found, tokens)
         count = np.sum([layer.num_units for layer in layers], axis=0)
         total = np.sum([layer.answer_quality for layer in layers], axis=0)
-        of_answers = np.where(
-            count > 0, total / np.maximum(count, 1), self.task_quality_[given.task]
-        )
+        fits = np.where(count > 0, total / np.maximum(count, 1), 1.0)
+        number = np.maximum(given.num_annotations, 1)
+        fit = (given.sum_by_task(fits) / number) ** np.maximum(1 - 2 / number, 0)
+        self.task_quality_ = np.where(given.num_annotations > 0, right * fit, np.nan)
+        of_answers = np.where(count > 0, fits, self.task_quality_[given.task])
         self.answer_quality_ = given.in_callers_order(of_answers)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.answers.form import Answers
+from backend.answers.form import Answers, PartQuality
 from backend.label_studio.questions import JSON, NO_LABEL, Question
 from crowdlab_engine import Crowdlab, MultiannotatorLabels
 
@@ -50,7 +50,7 @@ def attached_consensus(
     annotator: NDArray[np.int64],
     given: Sequence[JSON],
     num_regions: int,
-) -> list[JSON]:
+) -> tuple[list[JSON], list[dict[str, float]]]:
     """Find the consensus on what is asked of each region.
 
     Parameters
@@ -67,19 +67,22 @@ def attached_consensus(
     -------
     list of dict
         For each region, name of the control to the answer.
+    list of dict
+        And to the quality of the answer, 0 to 1, in the same order.
     """
     found: list[JSON] = [{} for _ in range(num_regions)]
+    qualities: list[dict[str, float]] = [{} for _ in range(num_regions)]
     for asked in question.attached:
         rows = [row for row, answers in enumerate(given) if asked.name in answers]
         if not rows:
             continue
         answers = [given[row][asked.name] for row in rows]
-        for place, answer in enumerate(
-            _solve(asked, region[rows], annotator[rows], answers, num_regions)
-        ):
+        solved, quality = _solve(asked, region[rows], annotator[rows], answers, num_regions)
+        for place, (answer, sure) in enumerate(zip(solved, quality.tolist(), strict=True)):
             if answer is not None:
                 found[place][asked.name] = answer
-    return found
+                qualities[place][asked.name] = sure
+    return found, qualities
 
 
 def _solve(
@@ -88,8 +91,8 @@ def _solve(
     annotator: NDArray[np.int64],
     answers: Sequence[Any],
     num_regions: int,
-) -> Sequence[Any]:
-    """Answer to one control for each region, None where nobody answered."""
+) -> tuple[Sequence[Any], NDArray[np.float64]]:
+    """Answer to one control for each region, None where nobody answered, and its quality."""
     from backend.answers import forms
 
     if asked.type.is_class:
@@ -100,26 +103,33 @@ def _solve(
             num_tasks=num_regions,
             num_classes=len(asked.classes),
         )
-        codes = Crowdlab().fit(labels).consensus_label_.tolist()
-        return [None if code == NO_LABEL else asked.classes[code] for code in codes]
+        fitted = Crowdlab().fit(labels)
+        names = [
+            None if code == NO_LABEL else asked.classes[code]
+            for code in fitted.consensus_label_.tolist()
+        ]
+        return names, fitted.consensus_quality_score_
     order = np.lexsort((annotator, region))
-    return (
-        forms.structured_form(asked)
-        .solve(
-            asked,
-            Answers(
-                tasks=np.arange(num_regions),
-                annotators=np.arange(annotator.max() + 1),
-                task=region[order],
-                annotator=annotator[order],
-                values=[answers[place] for place in order.tolist()],
-            ),
-        )
-        .values
+    solution = forms.structured_form(asked).solve(
+        asked,
+        Answers(
+            tasks=np.arange(num_regions),
+            annotators=np.arange(annotator.max() + 1),
+            task=region[order],
+            annotator=annotator[order],
+            values=[answers[place] for place in order.tolist()],
+        ),
     )
+    return solution.values, solution.quality
 
 
-def attached_regions(question: Question, region: JSON, place: JSON, attached: JSON) -> list[JSON]:
+def attached_regions(
+    question: Question,
+    region: JSON,
+    place: JSON,
+    attached: JSON,
+    quality: Mapping[str, float],
+) -> list[JSON]:
     """Regions of a prediction's result that answer what is asked of a region.
 
     Parameters
@@ -130,6 +140,8 @@ def attached_regions(question: Question, region: JSON, place: JSON, attached: JS
         The part of its value that says where it is.
     attached
         Answers, see `attached_in`.
+    quality
+        Name of a control to the quality of its answer, which becomes the score of its region.
     """
     from backend.answers import forms
 
@@ -142,23 +154,26 @@ def attached_regions(question: Question, region: JSON, place: JSON, attached: JS
         if asked.type.is_class:
             own = [forms.region_of(asked, asked.classes.index(answer))]
         else:
-            own = forms.structured_form(asked).regions_of(asked, answer, np.empty(0))
-        found += [{**shared, **one, "value": {**place, **one["value"]}} for one in own]
+            own = forms.structured_form(asked).regions_of(asked, answer, PartQuality(), {})
+        score = {"score": quality[asked.name]} if asked.name in quality else {}
+        found += [{**shared, **one, **score, "value": {**place, **one["value"]}} for one in own]
     return found
 
 
-def attached_words(question: Question, attached: JSON) -> str:
-    """Answers to what is asked of a region, for people."""
+def attached_words(question: Question, attached: JSON) -> dict[str, str]:
+    """Answers to what is asked of a region, for people, by the control's name."""
     from backend.answers import forms
 
-    words = []
-    for asked in question.attached:
-        if asked.name in attached:
-            answer = attached[asked.name]
-            told = (
-                str(answer)
-                if asked.type.is_class
-                else forms.structured_form(asked).words_of(asked, answer)
-            )
-            words.append(f"{asked.name}: {told}")
-    return "; ".join(words)
+    return {
+        asked.name: str(attached[asked.name])
+        if asked.type.is_class
+        else forms.structured_form(asked).words_of(asked, attached[asked.name], {})
+        for asked in question.attached
+        if asked.name in attached
+    }
+
+
+def attached_note(question: Question, attached: JSON) -> str:
+    """The same in brackets, to follow the words of the region; empty if nothing is said."""
+    told = attached_words(question, attached)
+    return f" ({'; '.join(f'{name}: {words}' for name, words in told.items())})" if told else ""

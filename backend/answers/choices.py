@@ -10,8 +10,8 @@ from label_studio_sdk.label_interface.control_tags import ControlTag
 from numpy.typing import NDArray
 
 from backend.answers.choice import mode_of, opened, reason_against_choices
-from backend.answers.form import Answers, Solution, StructuredForm, Value
-from backend.answers.several import in_order, region_with, solve_sets
+from backend.answers.form import Answers, PartQuality, Solution, StructuredForm, Value
+from backend.answers.several import in_order, likeness_of_sets, region_with, solve_sets
 from backend.label_studio.questions import JSON, AnswerType, Question, Source
 
 
@@ -43,14 +43,20 @@ class Choices(StructuredForm):
         return in_order(question, chosen)
 
     def regions_of(
-        self, question: Question, answer: Value, quality: NDArray[np.float64]
+        self, question: Question, answer: Value, quality: PartQuality, contents: JSON
     ) -> list[JSON]:
         """One region with all choices; none if no choice applies."""
         return region_with(question, "choices", answer)
 
-    def words_of_part(self, question: Question, part: Any) -> str:
+    def words_of_part(self, question: Question, part: Any, contents: JSON) -> str:
         """Return the choice itself."""
         return str(part)
+
+    def likeness(
+        self, question: Question, pairs: Sequence[tuple[Value, Value]]
+    ) -> NDArray[np.float64]:
+        """Return the F1 score of the one set against the other."""
+        return likeness_of_sets(pairs)
 
     def solve(self, question: Question, answers: Answers) -> Solution:
         """Find the consensus on every choice, and on all of them together."""

@@ -19,6 +19,35 @@ Value = list[Any]
 """An answer that is no class, as plain JSON: its parts."""
 
 
+@dataclass(frozen=True)
+class PartQuality:
+    """How probable the parts of an answer are, and what is said of each of them."""
+
+    parts: Sequence[float] = ()
+    """Of each part, 0 to 1; empty if it is not known."""
+    attached: Sequence[Mapping[str, float]] = ()
+    """Of each part, the control's name to the quality of its answer, 0 to 1; empty if it is
+    not known."""
+
+    @classmethod
+    def of(cls, form: StructuredForm, answer: Value, stored: NDArray[np.float64]) -> PartQuality:
+        """Inverse of `row`; nothing is known where the answer is another one."""
+        names = [sorted(form.attached_to(part)) for part in answer]
+        parts = stored[: len(answer)].tolist()
+        rest = stored[len(answer) :].tolist()
+        if len(parts) < len(answer) or (rest and len(rest) != sum(map(len, names))):
+            return cls()
+        if not rest:
+            return cls(parts)
+        left = iter(rest)
+        return cls(parts, [{name: next(left) for name in some} for some in names])
+
+    def row(self) -> NDArray[np.float64]:
+        """For storage: of all parts, then of what is said of the first, of the second, by name."""
+        attached = [some[name] for some in self.attached for name in sorted(some)]
+        return np.array([*self.parts, *attached], dtype=np.float64)
+
+
 class Form(ABC):
     """How the answers of one type are found in a labeling config, read and written."""
 
@@ -77,6 +106,10 @@ class ClassForm(Form):
     def value_of(self, question: Question, name: str) -> JSON:
         """Value of a region that gives a class."""
 
+    def reason_to_give_up(self, question: Question, result: Sequence[object]) -> str:
+        """Why an annotation's result shows that there is no consensus; empty if it does not."""
+        return ""
+
 
 class StructuredForm(Form):
     """Answers that consist of parts: their code is their number in the answer book."""
@@ -98,23 +131,42 @@ class StructuredForm(Form):
 
     @abstractmethod
     def regions_of(
-        self, question: Question, answer: Value, quality: NDArray[np.float64]
+        self, question: Question, answer: Value, quality: PartQuality, contents: JSON
     ) -> list[JSON]:
         """Regions of a prediction's result that give an answer.
 
         Parameters
         ----------
-        quality
-            Quality of each part of the answer, 0 to 1; empty if it is not known.
+        contents
+            What the task's annotators saw, by key of its data; empty if it is not known.
         """
 
     @abstractmethod
-    def words_of_part(self, question: Question, part: Any) -> str:
-        """One part of an answer, for people."""
+    def words_of_part(self, question: Question, part: Any, contents: JSON) -> str:
+        """One part of an answer, for people; `contents` as for `regions_of`."""
 
-    def words_of(self, question: Question, answer: Value) -> str:
-        """Answer on one line, for people."""
-        return ", ".join(self.words_of_part(question, part) for part in answer) or "nothing"
+    def words_of(self, question: Question, answer: Value, contents: JSON) -> str:
+        """Answer on one line, for people; `contents` as for `regions_of`."""
+        parts = (self.words_of_part(question, part, contents) for part in answer)
+        return ", ".join(parts) or "nothing"
+
+    def attached_to(self, part: Any) -> JSON:
+        """Answers to what was asked of a part, by the control's name; see `attached`."""
+        return {}
+
+    @abstractmethod
+    def likeness(
+        self, question: Question, pairs: Sequence[tuple[Value, Value]]
+    ) -> NDArray[np.float64]:
+        """How alike two answers are, for each of P pairs.
+
+        What was asked of a part makes no difference.
+
+        Returns
+        -------
+        ndarray of float64, shape (P,)
+            From 0, nothing in common, to 1, they say the same.
+        """
 
     @abstractmethod
     def solve(self, question: Question, answers: Answers) -> Solution:
@@ -156,7 +208,8 @@ class Solution:
     answer_quality: NDArray[np.float64]
     """Quality of each answer, 0 to 1, shape (L,)."""
     part_quality: Sequence[NDArray[np.float64]]
-    """Quality of each part of each task's consensus, 0 to 1, in the consensus' order."""
+    """Quality of each part of each task's consensus, 0 to 1, in the consensus' order; then, as
+    `PartQuality.row` has it, that of what is said of the parts."""
     annotator_stats: pd.DataFrame
     """A row per annotator, indexed by id, with the columns `annotator_quality`,
     `agreement_with_consensus`, `worst_class` (class code, -1 if there is none),

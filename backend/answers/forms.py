@@ -9,6 +9,7 @@ from label_studio_sdk.label_interface.control_tags import ControlTag
 from backend.answers.choice import Choice
 from backend.answers.choices import Choices
 from backend.answers.form import ClassForm, Form, StructuredForm
+from backend.answers.label import Label
 from backend.answers.number import Number
 from backend.answers.objects import Boxes, KeyPoints
 from backend.answers.pairwise import Pairwise
@@ -27,6 +28,7 @@ _FORMS: tuple[Form, ...] = (
     Number(),
     Path(),
     Paths(),
+    Label(),
     Spans(),
     Boxes(),
     KeyPoints(),
@@ -87,6 +89,13 @@ def code_of(question: Question, result: Sequence[object]) -> int:
     """Code of the class that an annotation's result gives, else `NO_LABEL`."""
     name = class_of(question, result)
     return question.classes.index(name) if name in question.classes else NO_LABEL
+
+
+def reason_to_give_up(question: Question, result: Sequence[object]) -> str:
+    """Why an annotation's result shows that a question has no consensus; empty if it does not."""
+    if not question.type.is_class:
+        return ""
+    return _CLASS_FORMS[question.type].reason_to_give_up(question, result)
 
 
 def most_classes(question: Question) -> int:

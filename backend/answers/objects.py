@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from backend.answers.attached import (
     attached_consensus,
     attached_in,
+    attached_note,
     attached_regions,
-    attached_words,
 )
-from backend.answers.form import Answers, Solution, StructuredForm, Value
+from backend.answers.form import Answers, PartQuality, Solution, StructuredForm, Value
+from backend.answers.matches import f1_of_matches
 from backend.label_studio.questions import JSON, AnswerType, Question
 from backend.settings import load_settings
 from crowdlab_engine import Drawings, ObjectConsensus, shapes
@@ -104,7 +105,7 @@ class Objects(StructuredForm):
         return part
 
     def regions_of(
-        self, question: Question, answer: Value, quality: NDArray[np.float64]
+        self, question: Question, answer: Value, quality: PartQuality, contents: JSON
     ) -> list[JSON]:
         """Return a region for each object, and those of what is asked of it."""
         found = []
@@ -121,19 +122,58 @@ class Objects(StructuredForm):
                 width, height = part["image"]
                 region |= {"original_width": round(width), "original_height": round(height)}
                 region["image_rotation"] = 0
-            if len(quality):
-                region["score"] = round(float(quality[number]), _DECIMALS)
+            if quality.parts:
+                region["score"] = round(quality.parts[number], _DECIMALS)
             found.append(region)
-            found += attached_regions(question, region, place, part.get("attached", {}))
+            sure = quality.attached[number] if quality.attached else {}
+            scores = {name: round(one, _DECIMALS) for name, one in sure.items()}
+            found += attached_regions(question, region, place, self.attached_to(part), scores)
         return found
 
-    def words_of_part(self, question: Question, part: Any) -> str:
+    def attached_to(self, part: Any) -> JSON:
+        """Answers to what was asked of an object, by the control's name."""
+        attached: JSON = part.get("attached", {})
+        return attached
+
+    def likeness(
+        self, question: Question, pairs: Sequence[tuple[Value, Value]]
+    ) -> NDArray[np.float64]:
+        """Return the F1 score of objects of the same class that are alike enough to be the same.
+
+        What cannot be an object is left out; an answer of nothing else is like no other.
+        """
+        shape = self.shape
+        usable = [[[p for p in some if "problem" not in p] for some in pair] for pair in pairs]
+        one, other = (_Parts.of([some[n] for some in usable], len(shape.columns)) for n in (0, 1))
+        image = np.where(one.image[:, :1] > 0, one.image, other.image)
+        image = np.where(image > 0, image, _UNKNOWN_SIDE)
+        # Every part of the one with every part of the other, pair by pair.
+        number = one.size * other.size
+        which = np.repeat(np.arange(len(pairs)), number)
+        end = np.cumsum(number)
+        step = np.arange(number.sum()) - (end - number)[which]
+        row = one.first[which] + step // np.maximum(other.size, 1)[which]
+        column = other.first[which] + step % np.maximum(other.size, 1)[which]
+        scale = _scale(image, len(shape.columns))[which]
+        alike = shape.similarity(
+            one.at[row] * scale, other.at[column] * scale, np.hypot(*image[which].T)
+        )
+        alike = np.where(one.label[row] == other.label[column], alike, 0.0)
+        found = np.zeros(len(pairs))
+        for place, (pair, good) in enumerate(zip(pairs, usable, strict=True)):
+            # An answer of nothing but problems says nothing, not that nothing is there.
+            if all(bool(some) == bool(left) for some, left in zip(pair, good, strict=True)):
+                own = alike[end[place] - number[place] : end[place]]
+                similarity = own.reshape(one.size[place], other.size[place])
+                found[place] = f1_of_matches(similarity, shape.threshold)
+        return found
+
+    def words_of_part(self, question: Question, part: Any, contents: JSON) -> str:
         """Return class and place of an object, and what was asked of it."""
         if "problem" in part:
             return f"(one {part['problem']})"
-        told = attached_words(question, part.get("attached", {}))
         words = f"{part['label']} {self.words_of_place(part['at'])}"
-        return f"{words} ({told})" if told else words
+        return words + attached_note(question, self.attached_to(part))
 
     @abstractmethod
     def words_of_place(self, at: Sequence[float]) -> str:
@@ -173,7 +213,7 @@ class Objects(StructuredForm):
             or [np.empty(len(place))],
             axis=1,
         )[:, : len(self.coordinates) - num_shape]
-        attached = attached_consensus(
+        attached, sure = attached_consensus(
             question,
             of,
             answers.annotator[given.usable[given.answer[members]]],
@@ -195,7 +235,7 @@ class Objects(StructuredForm):
                 strict=True,
             )
         ]
-        return _solution(answers, given, fitted, objects, len(question.classes))
+        return _solution(answers, given, fitted, objects, sure, len(question.classes))
 
 
 class Boxes(Objects):
@@ -253,6 +293,40 @@ class KeyPoints(Objects):
         """Place of a point, in percent."""
         x, y = (format(one, ".1f").removesuffix(".0") for one in at[:2])
         return f"at {x} %, {y} %"
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """The objects of P answers, D in all."""
+
+    size: NDArray[np.int64]
+    """Objects of each answer, shape (P,)."""
+    first: NDArray[np.int64]
+    """Place of the first object of each answer, shape (P,)."""
+    at: NDArray[np.float64]
+    """Where each is, in percent, shape (D, C)."""
+    label: NDArray[Any]
+    """Class of each, shape (D,)."""
+    image: NDArray[np.float64]
+    """Width and height of each answer's image, shape (P, 2); 0 where it does not tell."""
+
+    @classmethod
+    def of(cls, answers: Sequence[Sequence[JSON]], num_coordinates: int) -> _Parts:
+        """Collect the objects of answers, which have no problems."""
+        parts = [part for answer in answers for part in answer]
+        size = np.array([len(answer) for answer in answers], dtype=np.int64)
+        at = np.array([part["at"][:num_coordinates] for part in parts], dtype=np.float64)
+        told = [
+            next((part["image"] for part in answer if "image" in part), [0.0, 0.0])
+            for answer in answers
+        ]
+        return cls(
+            size,
+            np.cumsum(size) - size,
+            at.reshape(-1, num_coordinates),
+            np.array([part["label"] for part in parts], dtype=object),
+            np.array(told, dtype=np.float64).reshape(-1, 2),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,8 +407,10 @@ def _solution(
     given: _Given,
     fitted: ObjectConsensus,
     objects: Sequence[JSON],
+    attached_quality: Sequence[Mapping[str, float]],
     num_classes: int,
 ) -> Solution:
+    """Consensus of each task; `attached_quality` as in `PartQuality`, of each object."""
     num_tasks = len(answers.tasks)
     first = np.searchsorted(fitted.object_task_, np.arange(num_tasks + 1))
     task = answers.task[given.usable]
@@ -344,6 +420,7 @@ def _solution(
     np.divide(agreeing, number, out=agreement, where=number > 0)
     answer_quality = np.full(len(answers.values), np.nan)
     answer_quality[given.usable] = fitted.answer_quality_
+    quality = fitted.object_quality_.tolist()
     stats = fitted.annotator_stats_
     stats = stats[stats["num_examples_labeled"] > 0]
     return Solution(
@@ -354,7 +431,10 @@ def _solution(
         quality=fitted.task_quality_,
         agreement=agreement,
         answer_quality=answer_quality,
-        part_quality=np.split(fitted.object_quality_, first[1:-1]),
+        part_quality=[
+            PartQuality(quality[low:high], attached_quality[low:high]).row()
+            for low, high in zip(first[:-1].tolist(), first[1:].tolist(), strict=True)
+        ],
         annotator_stats=stats.assign(
             worst_class=stats["worst_class"].where(stats["worst_class"] != num_classes, -1)
         ),

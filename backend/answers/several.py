@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from backend.answers.form import Answers, Solution
+from backend.answers.form import Answers, Solution, Value
 from backend.label_studio.questions import JSON, Question
 from crowdlab_engine.multilabel import MultilabelAnswers, MultilabelCrowdlab
 
@@ -43,6 +44,16 @@ def region_with(question: Question, kind: str, named: Sequence[Any]) -> list[JSO
         "value": {kind: list(named)},
     }
     return [region]
+
+
+def likeness_of_sets(pairs: Sequence[tuple[Value, Value]]) -> NDArray[np.float64]:
+    """Twice the names that two sets share, by the number of all, shape (P,)."""
+    return np.array(
+        [
+            2 * len({*one} & {*other}) / (len(one) + len(other)) if one or other else 1.0
+            for one, other in pairs
+        ]
+    )
 
 
 def solve_sets(question: Question, answers: Answers) -> Solution:

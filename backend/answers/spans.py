@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from backend.answers.attached import (
     attached_consensus,
     attached_in,
+    attached_note,
     attached_regions,
-    attached_words,
 )
-from backend.answers.form import Answers, Solution, StructuredForm, Value
+from backend.answers.form import Answers, PartQuality, Solution, StructuredForm, Value
+from backend.answers.matches import f1_of_matches
 from backend.label_studio.questions import JSON, AnswerType, Question, Source
 from crowdlab_engine.span_answers import SpanAnswers
 from crowdlab_engine.spans import SpanConsensus, refined_tokens
@@ -44,7 +45,10 @@ class Spans(StructuredForm):
         """Why there is no consensus for a control tag that fits; empty if there is one."""
         target = next(iter(control.objects or ()))
         if target.tag != "Text":
-            return f"Labels have a consensus on <Text> only, not on <{target.tag}>"
+            return (
+                f"Labels of parts have a consensus on <Text> only, not on <{target.tag}>; show the "
+                "same content by <Text>"
+            )
         if not (target.value or "").startswith("$"):
             return f'its text "{target.value}" is the same in every task'
         if (target.attr or {}).get("valueType", "text").lower() == "url":
@@ -78,32 +82,65 @@ class Spans(StructuredForm):
         return [_part(*span, attached) for span, attached in sorted(spans.items(), key=_place)]
 
     def regions_of(
-        self, question: Question, answer: Value, quality: NDArray[np.float64]
+        self, question: Question, answer: Value, quality: PartQuality, contents: JSON
     ) -> list[JSON]:
         """One region for each span, with its quality as its score, and what was asked of it."""
+        text = _shown(question, contents)
         found: list[JSON] = []
         for number, (start, end, label, *more) in enumerate(answer):
-            place = {"start": start, "end": end}
+            place: JSON = {"start": start, "end": end}
+            if text is not None:
+                place["text"] = text[start:end]
             region: JSON = {
                 "from_name": question.name,
                 "to_name": question.to_name,
                 "type": "labels",
                 "value": {**place, "labels": [label]},
             }
-            if len(quality):
-                region["score"] = float(quality[number])
+            if quality.parts:
+                region["score"] = quality.parts[number]
             if more:
                 region["id"] = f"{question.name}-{number + 1}"
             found.append(region)
+            sure = quality.attached[number] if quality.attached else {}
             for attached in more:
-                found += attached_regions(question, region, place, attached)
+                found += attached_regions(question, region, place, attached, sure)
         return found
 
-    def words_of_part(self, question: Question, part: Any) -> str:
-        """Class and place of a span."""
-        start, end, label, *more = part
-        told = "; ".join(attached_words(question, attached) for attached in more)
-        return f"{label} {start}–{end}" + (f" ({told})" if told else "")
+    def attached_to(self, part: Any) -> JSON:
+        """Answers to what was asked of a span, by the control's name."""
+        attached: JSON = part[3] if len(part) > 3 else {}
+        return attached
+
+    def likeness(
+        self, question: Question, pairs: Sequence[tuple[Value, Value]]
+    ) -> NDArray[np.float64]:
+        """Return the F1 score of spans of the same class that overlap by half at least.
+
+        What is no span of a class of the config is left out; an answer of nothing else is like
+        no other.
+        """
+        found = np.zeros(len(pairs))
+        for place, pair in enumerate(pairs):
+            one, other = (
+                [part for part in some if part[2] in question.classes and part[0] < part[1]]
+                for some in pair
+            )
+            if (pair[0] and not one) or (pair[1] and not other):
+                continue
+            similarity = np.array(
+                [[_overlap(a, b) if a[2] == b[2] else 0.0 for b in other] for a in one]
+            )
+            found[place] = f1_of_matches(similarity.reshape(len(one), len(other)), _SAME_SPAN)
+        return found
+
+    def words_of_part(self, question: Question, part: Any, contents: JSON) -> str:
+        """Class, text and place of a span."""
+        start, end, label, *_ = part
+        text = _shown(question, contents)
+        words = "" if text is None else " ".join(text[max(start, 0) : max(end, 0)].split())
+        told = f"{label} “{words}”" if words else label
+        return f"{told} {start}–{end}" + attached_note(question, self.attached_to(part))
 
     def solve(self, question: Question, answers: Answers) -> Solution:
         """Find the consensus spans, with a classifier of tokens where one can be trained."""
@@ -116,10 +153,9 @@ class _Problem:
     def __init__(self, question: Question, answers: Answers) -> None:
         self._question = question
         self._answers = answers
-        key = question.sources[0].key
         self._left_out: Counter[str] = Counter()
         shown = [
-            _text_of(answers.contents.get(task, {}).get(key)) for task in answers.tasks.tolist()
+            _shown(question, answers.contents.get(task, {})) for task in answers.tasks.tolist()
         ]
         self._has_text = np.array([text is not None for text in shown], dtype=np.bool_)
         self._texts = [text or "" for text in shown]
@@ -139,18 +175,17 @@ class _Problem:
         first = np.searchsorted(spans["task"], np.arange(len(answers.tasks) + 1))
         places = list(zip(spans["start"].tolist(), spans["end"].tolist(), strict=True))
         names = [self._question.classes[code] for code in spans["label"]]
+        attached, sure = self._attached(places, first)
         rows = [
-            _part(start, end, name, attached)
-            for (start, end), name, attached in zip(
-                places, names, self._attached(places, first), strict=True
-            )
+            _part(start, end, name, one)
+            for (start, end), name, one in zip(places, names, attached, strict=True)
         ]
         has_consensus = fitted.num_annotations_ > 0
         values: list[Value | None] = [
             rows[first[task] : first[task + 1]] if known else None
             for task, known in enumerate(has_consensus.tolist())
         ]
-        quality = spans["quality"].to_numpy(dtype=np.float64)
+        quality = spans["quality"].tolist()
         answer_quality = np.full(num_answers, np.nan)
         answer_quality[self._usable] = fitted.answer_quality_
         stats = fitted.annotator_stats_
@@ -160,7 +195,8 @@ class _Problem:
             agreement=self._agreement(values),
             answer_quality=answer_quality,
             part_quality=[
-                quality[first[task] : first[task + 1]] for task in range(len(answers.tasks))
+                PartQuality(quality[low:high], sure[low:high]).row()
+                for low, high in zip(first[:-1].tolist(), first[1:].tolist(), strict=True)
             ],
             annotator_stats=stats[stats["num_examples_labeled"] > 0],
             model_weight=None if classifier else 0.0,
@@ -168,7 +204,9 @@ class _Problem:
             not_counted=self._message(),
         )
 
-    def _attached(self, places: Sequence[tuple[int, int]], first: NDArray[np.int64]) -> list[JSON]:
+    def _attached(
+        self, places: Sequence[tuple[int, int]], first: NDArray[np.int64]
+    ) -> tuple[list[JSON], list[dict[str, float]]]:
         """What was asked of each span of the consensus, by those who marked about the same."""
         answers = self._answers
         region: list[int] = []
@@ -297,6 +335,11 @@ def _overlap(first: Sequence[int], second: Sequence[int]) -> float:
     shared = min(first[1], second[1]) - max(first[0], second[0])
     union = max(first[1], second[1]) - min(first[0], second[0])
     return max(shared, 0) / union if union > 0 else 0.0
+
+
+def _shown(question: Question, contents: JSON) -> str | None:
+    """Text that the annotators of a task saw; None if it is not known."""
+    return _text_of(contents.get(question.sources[0].key)) if question.sources else None
 
 
 def _text_of(value: object) -> str | None:

@@ -11,9 +11,17 @@ from label_studio_sdk.label_interface.control_tags import ControlTag
 from numpy.typing import NDArray
 
 from backend.answers.choice import is_on, reason_per_item
-from backend.answers.form import Answers, ClassForm, Form, Solution, StructuredForm, Value
+from backend.answers.form import (
+    Answers,
+    ClassForm,
+    Form,
+    PartQuality,
+    Solution,
+    StructuredForm,
+    Value,
+)
 from backend.answers.paths import Tree, path_name, path_of, paths_in
-from backend.answers.several import in_order, region_with, solve_sets
+from backend.answers.several import in_order, likeness_of_sets, region_with, solve_sets
 from backend.label_studio.questions import JSON, AnswerType, Question, Source
 
 MOST_PATHS = 1000
@@ -73,14 +81,20 @@ class Paths(_Taxonomy, StructuredForm):
         return in_order(question, chosen)
 
     def regions_of(
-        self, question: Question, answer: Value, quality: NDArray[np.float64]
+        self, question: Question, answer: Value, quality: PartQuality, contents: JSON
     ) -> list[JSON]:
         """One region with all paths; none if no path applies."""
         return region_with(question, "taxonomy", [path_of(name) for name in answer])
 
-    def words_of_part(self, question: Question, part: Any) -> str:
+    def words_of_part(self, question: Question, part: Any, contents: JSON) -> str:
         """Return the path's name."""
         return str(part)
+
+    def likeness(
+        self, question: Question, pairs: Sequence[tuple[Value, Value]]
+    ) -> NDArray[np.float64]:
+        """Return the F1 score of the one set against the other."""
+        return likeness_of_sets(pairs)
 
     def solve(self, question: Question, answers: Answers) -> Solution:
         """Find the consensus on every path, and on all of them together."""

@@ -9,9 +9,9 @@ import numpy as np
 from label_studio_sdk.label_interface.control_tags import ControlTag
 from numpy.typing import NDArray
 
-from backend.answers.form import Answers, Solution, StructuredForm, Value
+from backend.answers.form import Answers, PartQuality, Solution, StructuredForm, Value
 from backend.label_studio.questions import JSON, AnswerType, Question
-from crowdlab_engine.texts import TextConsensus
+from crowdlab_engine.texts import TextConsensus, edit_closeness, normalised
 
 
 class Texts(StructuredForm):
@@ -38,7 +38,7 @@ class Texts(StructuredForm):
         return [text for text in texts if text] or None
 
     def regions_of(
-        self, question: Question, answer: Value, quality: NDArray[np.float64]
+        self, question: Question, answer: Value, quality: PartQuality, contents: JSON
     ) -> list[JSON]:
         """One region with all texts."""
         return [
@@ -50,13 +50,25 @@ class Texts(StructuredForm):
             }
         ]
 
-    def words_of_part(self, question: Question, part: Any) -> str:
+    def words_of_part(self, question: Question, part: Any, contents: JSON) -> str:
         """Return the text itself."""
         return str(part)
 
-    def words_of(self, question: Question, answer: Value) -> str:
+    def words_of(self, question: Question, answer: Value, contents: JSON) -> str:
         """Texts on one line."""
         return " / ".join(" ".join(str(part).split()) for part in answer)
+
+    def likeness(
+        self, question: Question, pairs: Sequence[tuple[Value, Value]]
+    ) -> NDArray[np.float64]:
+        """Return the share of characters that need no edit; see `edit_closeness`."""
+        compared = [(_compared(one), _compared(other)) for one, other in pairs]
+        found = np.ones(len(pairs))
+        differ = [place for place, (one, other) in enumerate(compared) if one != other]
+        found[differ] = edit_closeness(
+            [compared[place][0] for place in differ], [compared[place][1] for place in differ]
+        )
+        return found
 
     def solve(self, question: Question, answers: Answers) -> Solution:
         """Find the answer of each task that is closest to all others.
@@ -67,7 +79,7 @@ class Texts(StructuredForm):
         fitted = TextConsensus().fit(
             answers.task,
             answers.annotator,
-            ["\n".join(value) for value in answers.values],
+            [_joined(value) for value in answers.values],
             num_tasks=len(answers.tasks),
             annotator_ids=answers.annotators,
         )
@@ -85,3 +97,17 @@ class Texts(StructuredForm):
             ],
             annotator_stats=fitted.annotator_stats_,
         )
+
+
+_LONGEST = TextConsensus().longest
+"""Characters that are compared, as `TextConsensus` does."""
+
+
+def _compared(value: Value) -> str:
+    """Return the text of an answer as it is compared."""
+    return normalised(_joined(value)[: 4 * _LONGEST])[:_LONGEST]
+
+
+def _joined(value: Value) -> str:
+    """Texts of one answer, as the lines of one."""
+    return "\n".join(value)

@@ -14,10 +14,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from backend.answers.likeness import agrees, likeness_of_codes
+from backend.answers.paths import path_of
 from backend.answers.words import answer_words
 from backend.errors import NothingToComputeError
 from backend.exports.names import DataSetName
 from backend.insights.annotators import AnnotatorInsight, leaderboards
+from backend.insights.levels import ancestors_of, depth_of
 from backend.insights.lookup import known_project
 from backend.insights.names import AnnotatorNames
 from backend.insights.weights import QuestionWeights
@@ -28,6 +31,7 @@ from backend.service import Service
 from backend.store.arrays import Arrays
 from backend.store.project import ProjectInfo, ProjectStore
 from backend.store.tables import BLOCKS_AT_ONCE
+from crowdlab_engine.taxonomy import level_quality
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,9 @@ def open_data_set(service: Service, project_id: int, name: DataSetName) -> DataS
 
     Columns of the consensus are `task`, and for each question, its name before a dot,
     `consensus_label`, `consensus_quality_score`, `annotator_agreement`, `num_annotations`,
-    `active_learning_score` and `ground_truth`, and where classes are numbers `expected_value`;
-    empty where the question has no answer. Columns
+    `active_learning_score` and `ground_truth`, where classes are numbers `expected_value`, and
+    where they are paths `level_1`, `level_1_quality`, …: the ancestor on each level and the
+    probability that it is right; empty where the question has no answer. Columns
     of the leaderboard are `question` and the single values of
     `backend.insights.annotators.AnnotatorInsight`.
 
@@ -120,6 +125,9 @@ class _Consensus:
             fields += [(f"{question.name}.{name}", kind) for name, kind in columns.items()]
             if question.type.is_number:
                 fields.append((f"{question.name}.expected_value", pa.float64()))
+            for level in range(1, depth_of(question) + 1):
+                fields.append((f"{question.name}.level_{level}", pa.string()))
+                fields.append((f"{question.name}.level_{level}_quality", pa.float64()))
         self.schema = pa.schema(fields)
 
     def parts(self) -> Iterator[pa.Table]:
@@ -135,6 +143,7 @@ class _Consensus:
                 columns += self._columns_of(number, rows, annotations, labels)
                 if question.type.is_number:
                     columns.append(self._expected_values(number, some, rows, labels))
+                columns += self._levels(number, some, rows, labels)
             yield pa.table(columns, schema=self.schema)
 
     def _columns_of(
@@ -157,12 +166,12 @@ class _Consensus:
             is_told, number
         ]
         return [
-            _answers(self._store, question, codes),
+            _answers(self._store, question, rows["task"], codes),
             pa.array(quality, mask=is_open),
             pa.array(rows["agreement"][:, number], mask=is_open),
             pa.array(rows["num_annotations"][:, number]),
             pa.array(scores, mask=is_open | np.isnan(scores)),
-            _answers(self._store, question, truth),
+            _answers(self._store, question, rows["task"], truth),
         ]
 
     def _expected_values(
@@ -172,6 +181,48 @@ class _Consensus:
         values = self._questions[number].values
         if weights is None or values is None:
             return pa.nulls(len(rows["task"]), pa.float64())
+        said = self._said(number, weights, blocks, rows, labels)
+        expected = weights.expected_values(*said, values=values[: weights.num_classes])
+        return pa.array(expected, mask=(rows["label"][:, number] == NO_LABEL) | np.isnan(expected))
+
+    def _levels(
+        self, number: int, blocks: list[int], rows: Arrays, labels: Arrays
+    ) -> list[pa.Array]:
+        """The consensus' ancestors level by level, and how probable it is that each is right."""
+        question, weights = self._questions[number], self._weights[number]
+        depth = depth_of(question)
+        if not depth:
+            return []
+        codes = rows["label"][:, number].astype(np.int64)
+        quality = np.full((len(codes), depth), np.nan)
+        if weights is not None:
+            of_classes = weights.posterior(*self._said(number, weights, blocks, rows, labels))
+            known = np.where(codes < weights.num_classes, codes, NO_LABEL)
+            paths = [path_of(name) for name in question.classes[: weights.num_classes]]
+            found = level_quality(of_classes, known, paths)
+            quality[:, : found.shape[1]] = found
+        columns = []
+        for level in range(1, depth + 1):
+            names, place = ancestors_of(question, level)
+            columns.append(_words(np.append(place, NO_LABEL)[codes], names))
+            columns.append(pa.array(quality[:, level - 1], mask=np.isnan(quality[:, level - 1])))
+        return columns
+
+    def _said(
+        self,
+        number: int,
+        weights: QuestionWeights,
+        blocks: list[int],
+        rows: Arrays,
+        labels: Arrays,
+    ) -> tuple[
+        NDArray[np.int64],
+        NDArray[np.int64],
+        NDArray[Any],
+        NDArray[Any],
+        NDArray[np.float64] | None,
+    ]:
+        """What annotators and classifier say of the tasks, for `QuestionWeights.posterior`."""
         num_classes = weights.num_classes
         is_known = labels["label"][:, number] != NO_LABEL
         is_known &= labels["label"][:, number] < num_classes
@@ -180,15 +231,13 @@ class _Consensus:
         if len(weights.weights.model):
             stored = StoredPredictions.read(self._store, number, num_classes)
             predicted = stored.of(rows["task"], blocks)
-        expected = weights.expected_values(
+        return (
             rows["task"],
             labels["task"][is_known],
             labels["annotator"][is_known],
             labels["label"][is_known, number],
             predicted,
-            values[:num_classes],
         )
-        return pa.array(expected, mask=(rows["label"][:, number] == NO_LABEL) | np.isnan(expected))
 
 
 class _Labels:
@@ -202,6 +251,7 @@ class _Labels:
             ("annotator_name", pa.string()),
             ("label", pa.string()),
             ("label_quality", pa.float64()),
+            ("likeness_to_consensus", pa.float64()),
             ("agrees_with_consensus", pa.bool_()),
             ("annotation", pa.int64()),
             ("updated_at", pa.timestamp("us", tz="UTC")),
@@ -238,6 +288,7 @@ class _Labels:
         task, annotation = labels["task"][counts], labels["annotation"][counts]
         annotator, codes = labels["annotator"][counts], labels["label"][counts, number]
         said = _looked_up(task, consensus["task"], consensus["label"][:, number], NO_LABEL)
+        alike = likeness_of_codes(self._store.answer_book, question, codes, said)
         order = np.argsort(annotations["annotation"])
         ids = annotations["annotation"][order]
         moments = _looked_up(annotation, ids, annotations["updated_at"][order], 0)
@@ -248,9 +299,10 @@ class _Labels:
                 pa.repeat(question.name, len(task)),
                 pa.array(annotator.astype(np.int64)),
                 self._names_of(annotator),
-                _answers(self._store, question, codes),
+                _answers(self._store, question, task, codes),
                 pa.array(labels["quality"][counts, number]),
-                pa.array(codes == said),
+                pa.array(alike, mask=said == NO_LABEL),
+                pa.array(agrees(alike)),
                 pa.array(annotation),
                 pa.array(moments, mask=moments == 0).cast(pa.timestamp("us", tz="UTC")),
                 pa.array(seconds, mask=np.isnan(seconds)),
@@ -280,14 +332,14 @@ def _looked_up(
     return found
 
 
-def _answers(store: ProjectStore, question: Question, codes: NDArray[Any]) -> pa.Array:
+def _answers(
+    store: ProjectStore, question: Question, tasks: NDArray[Any], codes: NDArray[Any]
+) -> pa.Array:
     """Answers in words, null for `NO_LABEL`."""
     if question.type.is_class:
         return _words(codes, question.classes)
-    words = answer_words(store, question, np.unique(codes).tolist())
-    numbers = sorted(words)
-    place = np.where(codes == NO_LABEL, NO_LABEL, np.searchsorted(numbers, codes))
-    return _words(place, [words[number] for number in numbers])
+    words = answer_words(store, question, tasks.tolist(), codes.tolist())
+    return pa.array(words, type=pa.string())
 
 
 def _words(codes: NDArray[Any], vocabulary: Sequence[str]) -> pa.Array:

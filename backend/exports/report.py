@@ -18,7 +18,7 @@ from backend.insights.annotators import AnnotatorInsight, leaderboard
 from backend.insights.lookup import known_project
 from backend.insights.questions import QuestionInsight, question_insights
 from backend.insights.tasks import TaskQuery, TaskRow, task_page
-from backend.label_studio.questions import NO_LABEL, Question
+from backend.label_studio.questions import Question
 from backend.service import Service
 from backend.store.project import ProjectStore
 
@@ -244,10 +244,11 @@ def _votes_of(
     rows = store.label_quality(len(questions)).read(sorted(tasks))
     votes: defaultdict[int, Counter[str]] = defaultdict(Counter)
     codes = rows["label"][:, one.number]
-    words = answer_words(store, questions[one.number], np.unique(codes).tolist())
-    for task, code in zip(rows["task"].tolist(), codes.tolist(), strict=True):
-        if code != NO_LABEL:
-            votes[task][words[code]] += 1
+    answered = rows["task"].tolist()
+    told = answer_words(store, questions[one.number], answered, codes.tolist())
+    for task, words in zip(answered, told, strict=True):
+        if words is not None:
+            votes[task][words] += 1
     return votes
 
 

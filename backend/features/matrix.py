@@ -48,6 +48,18 @@ class FeatureMatrix:
     """Features of N tasks, shape (N, D): sparse counts, or float32."""
     is_count: NDArray[np.bool_]
     """Which columns are counts of words, shape (D,); the others are numbers."""
+    is_known: NDArray[np.bool_]
+    """Which tasks have a feature at all, shape (N,)."""
+
+    def sentences(self) -> list[str]:
+        """What people should know of the tasks without any feature; nothing if there are none."""
+        number = int((~self.is_known).sum())
+        if not number:
+            return []
+        return [
+            f"{number:,} of {len(self.is_known):,} tasks hold nothing that can be read, and are "
+            "left out: annotators alone decide on them."
+        ]
 
 
 def feature_matrix(
@@ -77,8 +89,10 @@ def feature_matrix(
     texts: list[Arrays] = []
     compared: list[Arrays] = []
     dense: list[Dense] = []
+    is_known = np.zeros(len(tasks), dtype=np.bool_)
     for columns in _chosen(rows, columns_of(sources)):
         some = _rows_of(rows, columns)
+        is_known[np.searchsorted(tasks, some["task"])] = True
         if columns.extractor == "text":
             texts.append(some)
         elif columns.extractor == PAIRS:
@@ -87,26 +101,30 @@ def feature_matrix(
             dense.append(_numbers(some, columns, tasks))
     media = media_of(sources)
     if media and (found := _descriptors(store, media, tasks)) is not None:
-        dense.append(found)
+        descriptors, is_read = found
+        dense.append(descriptors)
+        is_known |= is_read
     words, likeness = _sparse(texts, tasks), _sparse(compared, tasks)
     if not dense:
-        return _of_texts(words, likeness)
+        return _of_texts(words, likeness, is_known)
     if words is not None:
         dense.append(_components_of(words))
     if likeness is not None:
         dense.append(np.asarray(likeness.toarray(), dtype=np.float32))
     matrix = np.hstack(dense)
-    return FeatureMatrix(matrix, np.zeros(matrix.shape[1], dtype=bool))
+    return FeatureMatrix(matrix, np.zeros(matrix.shape[1], dtype=bool), is_known)
 
 
-def _of_texts(words: csr_array | None, likeness: csr_array | None) -> FeatureMatrix | None:
+def _of_texts(
+    words: csr_array | None, likeness: csr_array | None, is_known: NDArray[np.bool_]
+) -> FeatureMatrix | None:
     """Words, and how alike the texts are."""
     parts = [part for part in (words, likeness) if part is not None]
     if not parts:
         return None
     matrix = csr_array(hstack(parts, format="csr"))
     num_words = 0 if words is None else words.shape[1]
-    return FeatureMatrix(matrix, np.arange(matrix.shape[1]) < num_words)
+    return FeatureMatrix(matrix, np.arange(matrix.shape[1]) < num_words, is_known)
 
 
 def _rows_of(rows: Arrays, columns: Columns) -> Arrays:
@@ -184,8 +202,15 @@ def _sample(size: int) -> NDArray[np.int64]:
 
 def _descriptors(
     store: ProjectStore, media: Sequence[Source], tasks: NDArray[np.int64]
-) -> Dense | None:
-    """Descriptors of files, and which files there are where they are not all there."""
+) -> tuple[Dense, NDArray[np.bool_]] | None:
+    """Descriptors of files, with which files there are where they are not all there.
+
+    Returns
+    -------
+    ndarray of float32, shape (N, D)
+    ndarray of bool, shape (N,)
+        Whether a task has a file that was read. None instead of both if none has.
+    """
     recipe, width = recipe_of(media), width_of(media)
     is_read = _which_are_read(store.described(recipe, len(media)), tasks, len(media))
     if not is_read.any():
@@ -211,7 +236,7 @@ def _descriptors(
             _put(rows, tasks[there], some)
             _fill(some, is_read[there], mean, media)
             values[there] = reducer.transform(some)
-    return np.hstack([values, _marks(is_read)])
+    return np.hstack([values, _marks(is_read)]), np.asarray(is_read.any(axis=1))
 
 
 def _put(rows: Arrays, tasks: NDArray[np.int64], values: Dense) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.answers.likeness import agrees, likeness_of_codes
 from backend.answers.words import answer_words
 from backend.errors import UnknownAnnotatorError, UnknownQuestionError
 from backend.insights.names import AnnotatorNames
@@ -42,7 +43,7 @@ class AnnotatorInsight:
     quality_high: float
     """Upper end of its 95 % interval."""
     agreement_with_consensus: float
-    """Share of the labels on tasks with several labels that equal the consensus, 0 to 1."""
+    """Share of the labels on tasks with several labels that agree with the consensus, 0 to 1."""
     agreement_with_ground_truth: float | None
     """Share of right labels where the truth is known."""
     num_ground_truth: int
@@ -102,11 +103,13 @@ class DoubtfulLabel:
     annotation: int
     """Id of the annotation that holds it."""
     given: str
-    """Class that was given."""
+    """What was said."""
     consensus: str
-    """Class that is the consensus."""
+    """What the consensus is."""
     quality: float
     """Label quality score, 0 to 1, higher is better."""
+    likeness: float
+    """How alike it is to the consensus, 0 to 1; a class is either equal or not alike at all."""
 
 
 @dataclass(frozen=True)
@@ -261,7 +264,7 @@ def _colleagues(sums: Arrays, annotator: int, names: AnnotatorNames) -> Iterator
 def doubtful_labels(
     store: ProjectStore, number: int, annotator: int, limit: int = 20
 ) -> list[DoubtfulLabel]:
-    """Labels of an annotator that differ from the consensus, the most doubtful first."""
+    """Labels of an annotator that do not agree with the consensus, the most doubtful first."""
     _question(store, number)
     info = store.read_info()
     if info is None or number >= len(info.questions):
@@ -277,25 +280,33 @@ def doubtful_labels(
         agreed = consensus["label"][place, number]
         is_known = (consensus["task"][place] == rows["task"]) & (agreed != NO_LABEL)
         differs = is_known & (agreed != rows["label"][:, number])
-        quality = rows["quality"][:, number]
         which = np.flatnonzero(differs)
-        for row in which[np.argsort(quality[which], kind="stable")[:limit]].tolist():
+        alike = likeness_of_codes(
+            store.answer_book, question, rows["label"][which, number], agreed[which]
+        )
+        which, alike = which[~agrees(alike)], alike[~agrees(alike)]
+        quality = rows["quality"][:, number]
+        order = np.argsort(quality[which], kind="stable")[:limit]
+        for row, likeness in zip(which[order].tolist(), alike[order].tolist(), strict=True):
             task, annotation = int(rows["task"][row]), int(rows["annotation"][row])
             given = int(rows["label"][row, number])
-            found += [_Doubt(float(quality[row]), task, annotation, given, int(agreed[row]))]
+            found.append(
+                _Doubt(float(quality[row]), task, annotation, given, int(agreed[row]), likeness)
+            )
     chosen = sorted(found)[:limit]
-    words = answer_words(
-        store, question, [code for one in chosen for code in (one.given, one.consensus)]
-    )
+    tasks = [one.task for one in chosen]
+    own_words = answer_words(store, question, tasks, [one.given for one in chosen])
+    agreed_words = answer_words(store, question, tasks, [one.consensus for one in chosen])
     return [
         DoubtfulLabel(
             task=one.task,
             annotation=one.annotation,
-            given=words[one.given],
-            consensus=words[one.consensus],
+            given=own or "",
+            consensus=consensus or "",
             quality=one.quality,
+            likeness=one.likeness,
         )
-        for one in chosen
+        for one, own, consensus in zip(chosen, own_words, agreed_words, strict=True)
     ]
 
 
@@ -307,6 +318,7 @@ class _Doubt(NamedTuple):
     annotation: int
     given: int
     consensus: int
+    likeness: float
 
 
 def _question(store: ProjectStore, number: int) -> QuestionSummary:

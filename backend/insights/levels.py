@@ -6,8 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backend.answers.paths import path_name, path_of
+from backend.label_studio.questions import AnswerType, Question
 from crowdlab_engine.taxonomy import level_quality
 
 
@@ -23,6 +25,31 @@ class Level:
     """Probability that the ancestor is right, 0 to 1; None for answers of several paths."""
     agreement: float
     """Share of the labels with the same ancestors, 0 to 1."""
+
+
+def depth_of(question: Question) -> int:
+    """Levels that a consensus has which is one path; 0 if answers are anything else."""
+    if question.type is not AnswerType.PATH:
+        return 0
+    return max((len(path_of(name)) for name in question.classes), default=0)
+
+
+def ancestors_of(question: Question, level: int) -> tuple[list[str], NDArray[np.int64]]:
+    """Ancestors of the classes of a question on a level.
+
+    Returns
+    -------
+    list of str
+        Their names.
+    ndarray of int64, shape (K,)
+        Position of each class' ancestor among them, -1 for classes that end above.
+    """
+    names: dict[str, int] = {}
+    places = []
+    for path in map(path_of, question.classes):
+        name = path_name(path[:level])
+        places.append(names.setdefault(name, len(names)) if len(path) >= level else -1)
+    return list(names), np.array(places, dtype=np.int64)
 
 
 def levels_of_path(

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from backend.answers.likeness import agrees, likeness_of_codes
 from backend.answers.words import answer_words
 from backend.errors import UnknownTaskError
 from backend.insights.levels import Level, levels_of_path, levels_of_paths
@@ -39,8 +41,10 @@ class TaskLabel:
     label: str
     quality: float | None
     """Label quality score, 0 to 1, higher is better; None until the next recompute."""
+    likeness: float
+    """How alike it is to the consensus, 0 to 1; a class is either equal or not alike at all."""
     agrees: bool
-    """Whether it equals the consensus."""
+    """Whether it is as alike to the consensus as `CROWDLAB_MIN_LIKENESS` asks for."""
     updated_at: float
     """Seconds since 1970."""
     lead_time: float | None
@@ -76,12 +80,25 @@ class Explanation:
 
 
 @dataclass(frozen=True)
+class AttachedAnswer:
+    """The consensus on what was asked of a part of an answer."""
+
+    question: str
+    """Name of the control."""
+    words: str
+    quality: float | None
+    """Probability that it is right, 0 to 1; None if it is not known."""
+
+
+@dataclass(frozen=True)
 class AnswerPart:
     """One of the parts that an answer consists of."""
 
     words: str
     quality: float | None
     """Probability that it is right, 0 to 1; None if it is not known."""
+    attached: tuple[AttachedAnswer, ...] = ()
+    """What was asked of it by controls with `perRegion="true"`."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +112,7 @@ class TaskAnswer:
     quality: float | None
     """Consensus quality score, 0 to 1, higher is better."""
     agreement: float | None
-    """Share of the labels that equal the consensus, 0 to 1."""
+    """Share of the labels that agree with the consensus, 0 to 1."""
     active_learning_score: float | None
     """ActiveLab score, 0 to 1: the lower, the more another label would tell."""
     ground_truth: str | None
@@ -185,10 +202,14 @@ def _answer_of(store: ProjectStore, rows: _Rows, number: int, question: Question
     labels = _counted(rows.label_quality, number)
     code = int(rows.consensus["label"][0, number]) if len(rows.consensus["task"]) else NO_LABEL
     has_consensus = code != NO_LABEL
+    alike = likeness_of_codes(
+        store.answer_book, question, labels["label"], np.full(len(labels["label"]), code)
+    )
     quality = float(rows.consensus["quality"][0, number]) if has_consensus else None
     weights = QuestionWeights.read(store, number) if has_consensus else None
     given = [*labels["label"].tolist(), code, *truth[:1, number].tolist()]
-    words = answer_words(store, question, given)
+    told = answer_words(store, question, [rows.task] * len(given), given)
+    words = {one: words for one, words in zip(given, told, strict=True) if words is not None}
     score = explanation = None
     if weights is not None and quality is not None:
         (score,) = weights.active_learning_scores(
@@ -208,13 +229,18 @@ def _answer_of(store: ProjectStore, rows: _Rows, number: int, question: Question
         agreement=float(rows.consensus["agreement"][0, number]) if has_consensus else None,
         active_learning_score=score,
         ground_truth=words[int(truth[0, number])] if len(truth) else None,
-        labels=_labels_of(rows, words, labels, code),
-        parts=tuple(AnswerPart(*part) for part in rows.regions.parts_of(0, number))
-        if has_consensus
-        else (),
+        labels=_labels_of(rows, words, labels, alike),
+        parts=_parts_of(rows, number) if has_consensus else (),
         explanation=explanation,
         expected_value=expected,
         levels=levels or (),
+    )
+
+
+def _parts_of(rows: _Rows, number: int) -> tuple[AnswerPart, ...]:
+    return tuple(
+        AnswerPart(part.words, part.quality, tuple(AttachedAnswer(*one) for one in part.attached))
+        for part in rows.regions.parts_of(0, number)
     )
 
 
@@ -245,13 +271,15 @@ def _counted(rows: Arrays, number: int) -> Arrays:
 
 
 def _labels_of(
-    rows: _Rows, words: Mapping[int, str], labels: Arrays, consensus: int
+    rows: _Rows, words: Mapping[int, str], labels: Arrays, alike: NDArray[np.float64]
 ) -> tuple[TaskLabel, ...]:
     told = rows.annotations
     place = {annotation: place for place, annotation in enumerate(told["annotation"].tolist())}
     found = []
-    for annotation, annotator, label, quality in zip(
+    for annotation, annotator, label, quality, likeness, is_like in zip(
         *(labels[name].tolist() for name in ("annotation", "annotator", "label", "quality")),
+        alike.tolist(),
+        agrees(alike).tolist(),
         strict=True,
     ):
         where = place.get(annotation)
@@ -263,7 +291,8 @@ def _labels_of(
                 name=rows.names.of(annotator),
                 label=words[label],
                 quality=None if np.isnan(quality) else quality,
-                agrees=label == consensus,
+                likeness=likeness,
+                agrees=is_like,
                 updated_at=0.0 if where is None else float(told["updated_at"][where]) / 1e6,
                 lead_time=None if np.isnan(lead_time) else lead_time,
             )

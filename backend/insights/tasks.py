@@ -97,7 +97,7 @@ class TaskRow:
     quality: float
     """Consensus quality score, 0 to 1, higher is better."""
     agreement: float
-    """Share of the labels that equal the consensus, 0 to 1."""
+    """Share of the labels that agree with the consensus, 0 to 1."""
     num_annotations: int
     """Labels that count."""
     active_learning_score: float | None
@@ -142,7 +142,7 @@ def task_page(service: Service, project_id: int, query: TaskQuery) -> TaskPage:
     rows = best.page()
     if weights is not None and not is_scored:
         rows = _scored(store, number, len(info.questions), weights, rows)
-    words = answer_words(store, question, rows["label"].tolist())
+    words = answer_words(store, question, rows["task"].tolist(), rows["label"].tolist())
     return TaskPage(
         question=question.name,
         num_tasks=num_tasks,
@@ -150,14 +150,14 @@ def task_page(service: Service, project_id: int, query: TaskQuery) -> TaskPage:
         rows=tuple(
             TaskRow(
                 task=task,
-                consensus=words[label],
+                consensus=told or "",
                 quality=quality,
                 agreement=agreement,
                 num_annotations=num_annotations,
                 active_learning_score=None if np.isnan(score) else score,
             )
-            for task, label, quality, agreement, num_annotations, score in zip(
-                *(rows[name].tolist() for name in _COLUMNS), strict=True
+            for told, task, _, quality, agreement, num_annotations, score in zip(
+                words, *(rows[name].tolist() for name in _COLUMNS), strict=True
             )
         ),
     )

@@ -91,6 +91,34 @@ class QuestionWeights:
         ndarray of float64, shape (B,)
             NaN for tasks without labels where there is no classifier.
         """
+        found = self._posterior(
+            tasks, labelled, annotators, labels, predicted, literal(self.weights)
+        )
+        return expected_values(found, values)
+
+    def posterior(
+        self,
+        tasks: NDArray[np.int64],
+        labelled: NDArray[np.int64],
+        annotators: NDArray[Any],
+        labels: NDArray[Any],
+        predicted: NDArray[np.float64] | None,
+    ) -> NDArray[np.float64]:
+        """Probability of each class by the present weights, shape (B, K).
+
+        Parameters are those of `expected_values`.
+        """
+        return self._posterior(tasks, labelled, annotators, labels, predicted, self.weights)
+
+    def _posterior(
+        self,
+        tasks: NDArray[np.int64],
+        labelled: NDArray[np.int64],
+        annotators: NDArray[Any],
+        labels: NDArray[Any],
+        predicted: NDArray[np.float64] | None,
+        weights: Weights,
+    ) -> NDArray[np.float64]:
         order = np.lexsort((annotators, labelled))
         people, person = np.unique(annotators[order], return_inverse=True)
         found = MultiannotatorLabels.from_codes(
@@ -102,8 +130,9 @@ class QuestionWeights:
             num_classes=self.num_classes,
         )
         probs = PredProbs.of_tasks(predicted, found, row_sum_tolerance=np.inf, may_abstain=True)
-        weights = replace(self.weights, annotator=self.of(people))
-        return expected_values(posterior(found, probs, literal(weights)), values)
+        of_people = replace(weights, annotator=self.of(people))
+        by_class: NDArray[np.float64] = posterior(found, probs, of_people)
+        return by_class
 
     def active_learning_scores(
         self,

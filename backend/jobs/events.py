@@ -19,7 +19,7 @@ from backend.jobs.sync import (
     pull_tasks,
     replace_tasks,
 )
-from backend.jobs.vocabulary import TooManyClassesError, give_up, grown
+from backend.jobs.vocabulary import NoConsensusError, give_up, grown
 from backend.label_studio.annotations import Annotation, read_annotation
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.controls import parse_config
@@ -149,8 +149,8 @@ def _apply_entries(
         return EventsReport(tuple(entries), needs_sync=True)
     try:
         return replace(_apply(store, client, info, events), entries=tuple(entries))
-    except TooManyClassesError as crowded:
-        give_up(store, crowded)
+    except NoConsensusError as refused:
+        give_up(store, refused)
         return EventsReport(tuple(entries), SyncReport(config_changed=True), needs_sync=True)
 
 

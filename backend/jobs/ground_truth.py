@@ -75,7 +75,7 @@ def accept_consensus(service: Service, project_id: int, task: int, *, by: str) -
                 tasks=[task],
                 annotation=annotation,
                 labels=[
-                    answer_words(store, question, [code])[code]
+                    answer_words(store, question, [task], [code])[0]
                     for question, code in zip(
                         info.questions, rows["label"][0].tolist(), strict=True
                     )

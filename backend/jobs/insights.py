@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.answers.likeness import agrees, likeness_of_codes
 from backend.jobs.accuracy import AccuracyEstimate, estimate_accuracy
 from backend.jobs.labels import counted_labels, engine_labels
 from backend.jobs.vocabulary import known_codes
@@ -216,9 +217,10 @@ class _QuestionSums:
         num_classes = len(self.class_counts)
         given = counted["codes"][:, self.number].astype(np.int64)
         person = np.searchsorted(self.annotators, counted["annotator"])
-        agrees = (given == consensus).astype(np.int64)
+        alike = likeness_of_codes(self.book, self.question, given, consensus)
+        is_like = agrees(alike).astype(np.int64)
         week = person * _MOST_WEEKS + _week_of(counted["updated_at"])
-        self.weeks.add(week, np.ones_like(agrees), agrees)
+        self.weeks.add(week, np.ones_like(is_like), is_like)
         if self.question.type.is_class:
             cell = (person * num_classes + given) * num_classes + consensus
             self.confusion.add(cell, np.ones_like(cell))

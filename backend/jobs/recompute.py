@@ -6,12 +6,13 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from backend.answers.likeness import agrees, likeness_of_codes
 from backend.errors import NothingToComputeError
 from backend.jobs.dask_cluster import DaskCluster
 from backend.jobs.follow import follow_tasks, sums_to_arrays
@@ -22,6 +23,7 @@ from backend.jobs.structured import part_rows, solve_structured
 from backend.jobs.train import TrainedClassifiers
 from backend.label_studio.questions import NO_LABEL, Question, continued
 from backend.progress import Progress, silent
+from backend.store.answer_book import AnswerBook
 from backend.store.arrays import Arrays
 from backend.store.project import (
     JSON,
@@ -112,7 +114,7 @@ def recompute_project(
     for number, question in enumerate(info.questions):
         progress("Computing consensus", number, len(info.questions))
         predictions = _predictions_of(store, trained, number, question)
-        answer = _Answer(number, question, census)
+        answer = _Answer(number, question, census, store.answer_book)
         if question.type.is_class:
             answer.compute(predictions, method, store, dask)
         else:
@@ -253,6 +255,7 @@ class _Answer:
     number: int
     question: Question
     census: LabelCensus
+    book: AnswerBook
     parts: list[TaskScores] = field(default_factory=list)
     sums: Arrays | None = None
     """Sums that changes are followed by; None by another method than CROWDLAB."""
@@ -408,7 +411,7 @@ class _Answer:
             num_labeled += int(has_label.sum())
             num_truth += int((truth != NO_LABEL).sum())
             num_checked += int(is_checked.sum())
-            num_right += int((found.label == truth)[is_checked].sum())
+            num_right += int(self._is_right(found.label[is_checked], truth[is_checked]).sum())
             quality += float(found.quality[has_label].sum())
         has_labels = self.annotator_stats is not None
         return QuestionSummary(
@@ -434,6 +437,10 @@ class _Answer:
             models=self.models,
         )
 
+    def _is_right(self, said: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether answers agree with those that are known for certain, all by their codes."""
+        return agrees(likeness_of_codes(self.book, self.question, said, truth))
+
     def _leaderboard(self) -> tuple[JSON, ...]:
         """Annotators, the best first; too little data comes last."""
         if self.annotator_stats is None:
@@ -445,10 +452,11 @@ class _Answer:
             counted = part.counted[self.number]
             truth = part.truth[np.searchsorted(part.tasks, counted["task"]), self.number]
             is_checked = truth != NO_LABEL
-            is_right = is_checked & (counted["codes"][:, self.number] == truth)
-            person = np.searchsorted(annotators, counted["annotator"])
-            num_checked += np.bincount(person[is_checked], minlength=len(annotators))
-            num_right += np.bincount(person[is_right], minlength=len(annotators))
+            said = counted["codes"][is_checked, self.number]
+            person = np.searchsorted(annotators, counted["annotator"])[is_checked]
+            num_checked += np.bincount(person, minlength=len(annotators))
+            person = person[self._is_right(said, truth[is_checked])]
+            num_right += np.bincount(person, minlength=len(annotators))
         rows = []
         table = self.annotator_stats
         for annotator, row in zip(table.index.tolist(), table.to_dict("records"), strict=True):

@@ -137,7 +137,7 @@ def plan_review(
                 ranking,
                 row,
                 votes[place],
-                words[int(row["question"])],
+                words[place],
                 overlap,
                 was_labeled,
                 num_taken=taken[task],
@@ -185,16 +185,20 @@ def _planned(
 def _words_of(
     store: ProjectStore, ranking: Ranking, chosen: Arrays, votes: Sequence[Counter[int]]
 ) -> list[dict[int, str]]:
-    """Answers in words that are needed, by code, per question."""
-    codes: list[set[int]] = [set() for _ in ranking.info.questions]
-    for number, label, given in zip(
-        chosen["question"].tolist(), chosen["label"].tolist(), votes, strict=True
-    ):
-        codes[number] |= {label, *given}
-    return [
-        answer_words(store, question, some)
-        for question, some in zip(ranking.info.questions, codes, strict=True)
-    ]
+    """Answers in words that are needed, by code, per chosen task."""
+    found: list[dict[int, str]] = [{} for _ in votes]
+    for number, question in enumerate(ranking.info.questions):
+        asked = [
+            (place, code)
+            for place in np.flatnonzero(chosen["question"] == number).tolist()
+            for code in {int(chosen["label"][place]), *votes[place]}
+        ]
+        tasks = [int(chosen["task"][place]) for place, _ in asked]
+        told = answer_words(store, question, tasks, [code for _, code in asked])
+        for (place, code), words in zip(asked, told, strict=True):
+            if words is not None:
+                found[place][code] = words
+    return found
 
 
 def _votes(labels: Arrays, chosen: Arrays) -> list[Counter[int]]:

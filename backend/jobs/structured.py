@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 
 from backend.answers.form import Answers, Solution
 from backend.answers.forms import structured_form
+from backend.answers.likeness import agrees, likeness
 from backend.jobs.labels import LabelCensus
 from backend.jobs.predictions import Predictions
 from backend.label_studio.annotations import canonical
-from backend.label_studio.questions import JSON, NO_LABEL, Question
+from backend.label_studio.questions import NO_LABEL, Question
 from backend.store.arrays import Arrays
 from backend.store.project import ProjectStore
 
@@ -58,19 +60,17 @@ def solve_structured(
             pred_probs[is_unknown] = pred_probs[~is_unknown].mean(axis=0)
     annotators = census.annotators[number]
     form = structured_form(question)
-    solution = form.solve(
-        question,
-        Answers(
-            tasks=tasks,
-            annotators=annotators,
-            task=np.searchsorted(tasks, counted["task"]),
-            annotator=np.searchsorted(annotators, counted["annotator"]),
-            values=[known[answer] for answer in numbers.tolist()],
-            pred_probs=pred_probs,
-            method=method,
-            contents=_contents_of(store, counted["task"]) if form.needs_contents else {},
-        ),
+    answers = Answers(
+        tasks=tasks,
+        annotators=annotators,
+        task=np.searchsorted(tasks, counted["task"]),
+        annotator=np.searchsorted(annotators, counted["annotator"]),
+        values=[known[answer] for answer in numbers.tolist()],
+        pred_probs=pred_probs,
+        method=method,
+        contents=store.contents_of(counted["task"]) if form.needs_contents else {},
     )
+    solution = with_agreement(question, answers, form.solve(question, answers))
     if solution.not_counted:
         log.warning(
             "project %s: question %s: not counted: %s",
@@ -84,15 +84,33 @@ def solve_structured(
     return solution, codes
 
 
-def _contents_of(store: ProjectStore, tasks: NDArray[np.int64]) -> dict[int, JSON]:
-    """What the annotators of tasks saw, by task id."""
-    rows = store.tasks.read(tasks)
-    found = store.contents.read(np.unique(rows["content"]).tolist())
-    return {
-        task: found[number]
-        for task, number in zip(rows["task"].tolist(), rows["content"].tolist(), strict=True)
-        if number in found
-    }
+def with_agreement(question: Question, answers: Answers, solution: Solution) -> Solution:
+    """The same, with agreement by how alike answers are to the consensus.
+
+    Two boxes or texts are hardly ever equal, so what each form's engine calls agreement means
+    something else for each form; here it is what the pages show of a single answer. Answers
+    that could not be used, which have no quality, are left out.
+    """
+    said = [solution.values[task] for task in answers.task.tolist()]
+    counts = ~np.isnan(solution.answer_quality) & [value is not None for value in said]
+    is_like = agrees(likeness(question, answers.values, said)) & counts
+    num_tasks, num_people = len(answers.tasks), len(answers.annotators)
+    number = np.bincount(answers.task, counts, num_tasks)
+    agreement = np.full(num_tasks, np.nan)
+    np.divide(np.bincount(answers.task, is_like, num_tasks), number, agreement, where=number > 0)
+
+    is_shared = counts & (number > 1)[answers.task]
+    shared = np.bincount(answers.annotator, is_shared, num_people)
+    agreeing = np.bincount(answers.annotator, is_like & is_shared, num_people)
+    # Who shares no task is judged by nobody: their own answer is the consensus.
+    share = np.divide(agreeing, shared, out=np.ones(num_people), where=shared > 0)
+    stats = solution.annotator_stats
+    place = np.searchsorted(answers.annotators, stats.index.to_numpy(dtype=np.int64))
+    return replace(
+        solution,
+        agreement=agreement,
+        annotator_stats=stats.assign(agreement_with_consensus=share[place]),
+    )
 
 
 def part_rows(

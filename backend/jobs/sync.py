@@ -17,7 +17,7 @@ from backend.answers.forms import needs_contents
 from backend.errors import NothingToComputeError
 from backend.features.extract import content_hashes, extract, sources_of, width_of
 from backend.jobs.requests import stage_answered
-from backend.jobs.vocabulary import TooManyClassesError, give_up, grown
+from backend.jobs.vocabulary import NoConsensusError, give_up, grown
 from backend.label_studio.annotations import Annotation, microseconds_of, read_annotation
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.controls import parse_config, with_numbers
@@ -120,8 +120,8 @@ def sync_project(
     """
     try:
         return _sync(store, client, full, page_size, number_keys, pred_probs_key, progress)
-    except TooManyClassesError as crowded:
-        give_up(store, crowded)
+    except NoConsensusError as refused:
+        give_up(store, refused)
     # One question fewer is left each time.
     begun_anew = sync_project(
         store,
@@ -380,8 +380,8 @@ def pull_tasks(
 
     Raises
     ------
-    TooManyClassesError
-        A question has more different answers than can be classes.
+    NoConsensusError
+        A question has more different answers than can be classes, or answers that are none.
     """
     wanted = np.unique(np.asarray(list(task_ids), dtype=np.int64))
     pulled = TaskRows(info.questions, info.pred_probs_key)
@@ -556,8 +556,8 @@ class TaskRows:
 
         Raises
         ------
-        TooManyClassesError
-            There are too many.
+        NoConsensusError
+            There are too many, or answers that are none.
         """
         return grown(questions, self._annotations)
 

@@ -43,7 +43,7 @@ class TrainedClassifier:
 
     question: Question
     tasks: NDArray[Any]
-    """Ids of the N tasks, ascending."""
+    """Ids of N tasks, ascending: of those of which a classifier says something."""
     pred_probs: NDArray[np.float64] | None
     """Shape (N, K); None if no classifier could be trained."""
     description: str
@@ -130,14 +130,16 @@ def train_classifiers(
     features = feature_matrix(store, info, tasks["task"])
     media = store.read_media()
     missing = media.sentences() if media else []
+    left_out = [] if features is None else features.sentences()
     previous = _previous_names(last, info)
     trained: list[TrainedClassifier] = []
     for number, question in enumerate(info.questions):
         progress("Training classifiers", number, len(info.questions))
         if question.type.is_set:
             counted = counted_labels(annotations, number)
-            matrix = None if features is None else features.matrix
-            of_sets = train_sets(question, number, counted, store.answer_book, tasks, matrix, folds)
+            of_sets = train_sets(
+                question, number, counted, store.answer_book, tasks, features, folds
+            )
             trained.append(TrainedClassifier(question, tasks["task"], *of_sets))
             continue
         if not question.type.is_class:
@@ -159,9 +161,10 @@ def train_classifiers(
             described = ". ".join([f"none: {found}", *missing]).removesuffix(".")
             trained.append(TrainedClassifier(question, tasks["task"], None, described))
         else:
-            described = ". ".join([str(found), *missing]).removesuffix(".")
+            described = ". ".join([str(found), *left_out, *missing]).removesuffix(".")
+            known = tasks["task"] if features is None else tasks["task"][features.is_known]
             trained.append(
-                TrainedClassifier(question, tasks["task"], found.pred_probs, described, found.name)
+                TrainedClassifier(question, known, found.pred_probs, described, found.name)
             )
     progress("Training classifiers", len(info.questions), len(info.questions))
     return TrainedClassifiers(
@@ -235,21 +238,27 @@ def _train(
     *,
     is_busy: bool,
 ) -> TrainedPortfolio | str:
-    """Train on the consensus of the annotators, or say why nothing is trained."""
+    """Train on the consensus of the annotators, or say why nothing is trained.
+
+    Tasks without any feature are left out: they would look all alike to a classifier.
+    """
     if features is None:
         return "the tasks hold no text, number, image or sound that can be read"
     if not labels.num_labels:
         return "nobody has answered this question"
+    known = np.flatnonzero(features.is_known)
+    if not labels.num_annotations[known].any():
+        return "none of the tasks with an answer holds anything that can be read"
     alone = Crowdlab().fit(labels)
     try:
         # Threads of the linear algebra only get into each other's way at these sizes.
         with threadpool_limits(limits=1):
             return portfolio.train(
-                features.matrix,
-                labels,
-                alone.consensus_label_,
-                sample_weight=np.nan_to_num(alone.consensus_quality_score_),
-                groups=contents,
+                features.matrix[known],
+                labels.take(known),
+                alone.consensus_label_[known],
+                sample_weight=np.nan_to_num(alone.consensus_quality_score_)[known],
+                groups=contents[known],
                 previous=previous,
                 only_previous=is_busy,
             )

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
+from backend.features.matrix import FeatureMatrix
 from backend.label_studio.questions import Question
 from backend.store.answer_book import AnswerBook
 from backend.store.arrays import Arrays
@@ -24,7 +24,7 @@ def train_sets(
     counted: Arrays,
     book: AnswerBook,
     tasks: Arrays,
-    features: csr_array | NDArray[np.float64] | None,
+    features: FeatureMatrix | None,
     folds: int,
 ) -> tuple[NDArray[np.float64] | None, str]:
     """Out-of-sample probability that each class applies, and what was trained.
@@ -43,7 +43,8 @@ def train_sets(
     tasks
         `task`, ids of all N tasks, ascending, and `content`, hashes of what a classifier sees.
     features
-        Features of all tasks, shape (N, D); None if there are none.
+        Features of all tasks; None if there are none. Tasks without any are not learnt from,
+        and have the same probability of each class: its share.
 
     Returns
     -------
@@ -57,13 +58,15 @@ def train_sets(
     if question.is_open or len(question.classes) > MOST_CLASSES:
         return None, f"none: there is one for up to {MOST_CLASSES} classes that the config names"
     held, has_answer = _held_by_most(question, number, counted, book, tasks["task"])
-    pred_probs = np.tile((held.sum(axis=0) + 1) / (has_answer.sum() + 2), (len(held), 1))
+    has_answer &= features.is_known
+    share = (held[has_answer].sum(axis=0) + 1) / (has_answer.sum() + 2)
+    pred_probs = np.tile(share, (len(held), 1))
     num_trained, reason = 0, "nobody has answered this question"
     for code in range(len(question.classes)):
         try:
             with threadpool_limits(limits=1):
                 found = out_of_sample_pred_probs(
-                    features,
+                    features.matrix,
                     np.where(has_answer, held[:, code].astype(np.int64), -1),
                     num_classes=2,
                     groups=tasks["content"],
@@ -72,14 +75,13 @@ def train_sets(
         except NotEnoughLabels as error:
             reason = str(error)
             continue
-        pred_probs[:, code] = found[:, 1]
+        pred_probs[features.is_known, code] = found[features.is_known, 1]
         num_trained += 1
     if not num_trained:
         return None, f"none: {reason}"
-    return np.clip(pred_probs, 0.0, 1.0), (
-        f"logistic regression on task features, for {num_trained} of "
-        f"{len(question.classes)} classes"
-    )
+    learnt = f"{num_trained} of {len(question.classes)}"
+    described = f"logistic regression on task features, for {learnt} classes"
+    return np.clip(pred_probs, 0.0, 1.0), ". ".join([described, *features.sentences()])
 
 
 def _held_by_most(

@@ -1,4 +1,4 @@
-"""Classes that annotators bring: how the questions of a project come to know them.
+"""What annotations show of the questions: classes that they bring, and that there is no consensus.
 
 A class list only grows, and grows in the same step in which the annotation that brings the
 class is stored; so a code in the store always has its class, and keeps it.
@@ -21,8 +21,8 @@ from backend.store.project import ProjectStore
 log = logging.getLogger(__name__)
 
 
-class TooManyClassesError(Exception):
-    """Annotators gave a question more different answers than can be classes.
+class NoConsensusError(Exception):
+    """Annotations show that there is no consensus on a question.
 
     Attributes
     ----------
@@ -32,14 +32,21 @@ class TooManyClassesError(Exception):
         In words, for people.
     """
 
-    def __init__(self, question: Question, number: int) -> None:
-        most = most_classes(question)
+    def __init__(self, question: Question, reason: str) -> None:
         self.question = question.name
-        self.reason = (
+        self.reason = reason
+        super().__init__(f"{question.name}: {reason}")
+
+
+class TooManyClassesError(NoConsensusError):
+    """Annotators gave a question more different answers than can be classes."""
+
+    def __init__(self, question: Question, number: int) -> None:
+        super().__init__(
+            question,
             f"too many distinct values: annotators gave {number:,} or more, and there is a "
-            f"consensus on up to {most:,}"
+            f"consensus on up to {most_classes(question):,}",
         )
-        super().__init__(f"{question.name}: {self.reason}")
 
 
 def grown(questions: Sequence[Question], annotations: Sequence[Annotation]) -> tuple[Question, ...]:
@@ -51,8 +58,14 @@ def grown(questions: Sequence[Question], annotations: Sequence[Annotation]) -> t
     ------
     TooManyClassesError
         There are more of them than the form of answers takes.
+    NoConsensusError
+        An annotation shows that a question has no consensus.
     """
     found = tuple(questions)
+    for annotation in annotations:
+        for question, objection in zip(found, annotation.objections, strict=False):
+            if objection and not annotation.is_cancelled:
+                raise NoConsensusError(question, objection)
     if not any(one.is_open and one.type.is_class for one in found):
         return found
     ordered = sorted(annotations, key=lambda one: (one.task, one.id))
@@ -71,29 +84,29 @@ def _with_names(question: Question, names: Sequence[str | None]) -> Question:
     return wider
 
 
-def give_up(store: ProjectStore, crowded: TooManyClassesError) -> None:
+def give_up(store: ProjectStore, refused: NoConsensusError) -> None:
     """Ask a question no more; all answers have to be pulled anew for the others.
 
     As questions are known by their places, nothing is known of any answer after that.
     """
     with store.lock():
         info = store.read_info()
-        if info is None or crowded.question not in [one.name for one in info.questions]:
+        if info is None or refused.question not in [one.name for one in info.questions]:
             return
         log.warning(
             "project %s: no consensus for %s: %s",
             store.project_id,
-            crowded.question,
-            crowded.reason,
+            refused.question,
+            refused.reason,
         )
         with store.transaction() as changes:
             store.stage_other_questions(
                 changes,
                 replace(
                     info,
-                    questions=tuple(one for one in info.questions if one.name != crowded.question),
-                    unsupported={**info.unsupported, crowded.question: crowded.reason},
-                    given_up={**info.given_up, crowded.question: crowded.reason},
+                    questions=tuple(one for one in info.questions if one.name != refused.question),
+                    unsupported={**info.unsupported, refused.question: refused.reason},
+                    given_up={**info.given_up, refused.question: refused.reason},
                 ),
                 len(info.questions),
             )

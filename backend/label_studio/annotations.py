@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from backend.answers.forms import class_of, code_of, structured_form
+from backend.answers.forms import class_of, code_of, reason_to_give_up, structured_form
 from backend.label_studio.questions import NO_LABEL, Question
 
 _LONGEST_SECONDS = 10**10
@@ -40,6 +40,8 @@ class Annotation:
     answers: tuple[str | None, ...] = ()
     """Answer per question, None where it is left open or a class of the config; empty if all
     are. A class that annotators can bring is its name, any other answer canonical JSON."""
+    objections: tuple[str, ...] = ()
+    """Per question, why it has no consensus, as this annotation shows; empty if it does not."""
 
 
 def read_annotation(
@@ -83,6 +85,7 @@ def read_annotation(
             for question in questions
         ),
         answers=tuple(_answer_in(question, regions) for question in questions),
+        objections=tuple(reason_to_give_up(question, regions) for question in questions),
     )
 
 

@@ -30,6 +30,8 @@ class AnswerType(StrEnum):
     """One of a few numbers of `<Number>`."""
     PAIRWISE = "pairwise"
     """One of the two objects of `<Pairwise>`."""
+    LABEL = "label"
+    """One label of `<Labels>` for a whole object that is no text."""
     PATH = "path"
     """One path of `<Taxonomy maxUsages="1">`."""
     PATHS = "paths"
@@ -70,7 +72,12 @@ class AnswerType(StrEnum):
 
 _SET_TYPES = frozenset({AnswerType.CHOICES, AnswerType.PATHS})
 _NUMBER_TYPES = frozenset({AnswerType.RATING, AnswerType.NUMBER})
-_CLASS_TYPES = _NUMBER_TYPES | {AnswerType.CHOICE, AnswerType.PAIRWISE, AnswerType.PATH}
+_CLASS_TYPES = _NUMBER_TYPES | {
+    AnswerType.CHOICE,
+    AnswerType.LABEL,
+    AnswerType.PAIRWISE,
+    AnswerType.PATH,
+}
 _REGION_TYPES = frozenset({AnswerType.BOXES, AnswerType.KEY_POINTS, AnswerType.SPANS})
 
 

@@ -516,6 +516,16 @@ class ProjectStore:
         """What annotators saw, for questions that cannot be answered for without it."""
         return Contents(self.redis, self._key(keys.CONTENTS))
 
+    def contents_of(self, tasks: Sequence[int] | NDArray[np.int64]) -> dict[int, JSON]:
+        """What the annotators of tasks saw, by task id; without those that are not known."""
+        rows = self.tasks.read(np.unique(np.asarray(tasks, dtype=np.int64)))
+        found = self.contents.read(np.unique(rows["content"]).tolist())
+        return {
+            task: found[number]
+            for task, number in zip(rows["task"].tolist(), rows["content"].tolist(), strict=True)
+            if number in found
+        }
+
     @cached_property
     def consensus_parts(self) -> TaskTable:
         """One row per part of a consensus that is no class: its `question` and `quality`."""

@@ -149,9 +149,12 @@ def test_a_class_that_answers_differ_in_makes_the_whole_set_doubtful() -> None:
     chosen[1] = {2, 3}
     answers = MultilabelAnswers.from_sets(task, annotator, chosen, num_tasks=21, num_classes=4)
     fitted = MultilabelCrowdlab().fit(answers)
-    expected = np.sqrt(fitted.class_quality_.prod(axis=1))
+    fused = MultilabelCrowdlab("fusion").fit(answers)
+    np.testing.assert_array_equal(fitted.consensus_, fused.consensus_)
+    expected = np.sqrt(fused.class_quality_.prod(axis=1))
     expected[0] *= 2 / 3
-    np.testing.assert_allclose(fitted.consensus_quality_score_, expected)
+    for one in (fitted, fused):
+        np.testing.assert_allclose(one.consensus_quality_score_, expected)
     assert np.isnan(fitted.consensus_quality_score_[20])
     assert np.nanargmin(fitted.consensus_quality_score_) == 0
 

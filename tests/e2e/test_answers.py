@@ -220,3 +220,56 @@ def test_free_text(studio: Studio, running: Running) -> None:
         assert found["type"] == "textarea"
     scores = {task: one[0]["score"] for task, one in predictions.items()}
     assert min(scores, key=scores.__getitem__) == tasks[4]
+
+
+SOUND = (
+    '<View><Audio name="sound" value="$sound"/><Image name="img" value="$image"/>'
+    '<Labels name="who" toName="sound"><Label value="speech, loud"/><Label value="音楽 😀"/>'
+    "</Labels>"
+    '<Labels name="kind" toName="img"><Label value="photo"/><Label value="drawing"/></Labels>'
+    '<Labels name="parts" toName="sound"><Label value="noise"/></Labels></View>'
+)
+
+
+def one_label(name: str, to: str, label: str, **value: Any) -> dict[str, Any]:
+    return {
+        "from_name": name,
+        "to_name": to,
+        "type": "labels",
+        "original_length": 2.0,
+        "value": {**value, "labels": [label]},
+    }
+
+
+def test_labels_chosen_once_per_task(studio: Studio, running: Running) -> None:
+    project = studio.make_project(SOUND, "One label per task")
+    labels = ("speech, loud", "音楽 😀")
+
+    def result(number: int) -> list[dict[str, Any]]:
+        return [
+            one_label("who", "sound", labels[number % 2], start=0, end=2.0, channel=0),
+            one_label("kind", "img", ("photo", "drawing")[number % 2]),
+            one_label("parts", "sound", "noise", start=0.5, end=1.0, channel=0),
+        ]
+
+    tasks = studio.add_answers(
+        project,
+        [
+            (
+                {"sound": "sound.wav", "image": "image.png"},
+                {"ann": result(n), "bob": result(n), "cy": result(n + (n == 3))},
+            )
+            for n in range(6)
+        ],
+    )
+    connected(running, project)
+    said = said_in(studio, project)
+    assert sorted(said) == tasks
+    for number, task in enumerate(tasks):
+        assert {name: value["labels"] for name, value in said[task].items()} == {
+            "who": [labels[number % 2]],
+            "kind": [("photo", "drawing")[number % 2]],
+        }
+    info = running.service.store(project).read_info()
+    assert info is not None
+    assert "annotators label parts" in info.unsupported["parts"]

@@ -112,6 +112,7 @@ def test_drawn_objects(studio: Studio, running: Running, studio_page: Page, tmp_
             assert (one["original_width"], one["original_height"]) == (WIDTH, HEIGHT)
         states = {one["id"]: one["value"]["choices"] for one in result if one["type"] == "choices"}
         assert [states[one["id"]] for one in boxes] == [["new"], ["old"]]
+        assert all(0.5 < one["score"] <= 1 for one in result if one["type"] == "choices")
     (wheel,) = [one for one in predictions[tasks[0]]["result"] if one["type"] == "keypointlabels"]
     assert wheel["value"]["x"] == pytest.approx(20.5)
     assert predictions[tasks[3]]["result"] == []

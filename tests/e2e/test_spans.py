@@ -78,6 +78,9 @@ def test_consensus_spans_come_back_as_predictions(
         expected = [(*_place(one), one["value"]["labels"][0]) for one in result(place)]
         assert read(prediction) == expected
         assert all(0 < one["score"] <= 1 for one in prediction["result"])
+        assert [one["value"]["text"] for one in prediction["result"]] == [
+            word for word, _ in SPANS[place]
+        ]
     scores = [predictions[task][0]["score"] for task in tasks]
     assert min(scores) == scores[0]
     assert all(0 <= score <= 1 for score in scores)

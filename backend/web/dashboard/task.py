@@ -187,6 +187,7 @@ def _labels(place: Place, detail: TaskDetail, answer: TaskAnswer) -> Component:
         return card(
             "Who said what", dmc.Text("Nobody has answered this question.", c="dimmed", mt="sm")
         )
+    is_graded = bool(answer.parts) or any(0 < one.likeness < 1 for one in answer.labels)
     rows = [
         [
             link(
@@ -194,6 +195,7 @@ def _labels(place: Place, detail: TaskDetail, answer: TaskAnswer) -> Component:
                 Place(Page.ANNOTATOR, place.project, one.annotator, question=place.question),
             ),
             dmc.Text(one.label, fw=600 if one.agrees else 400),
+            *([words.likeness(one.likeness, agrees=one.agrees)] if is_graded else []),
             quality_bar(one.quality),
             seconds(one.lead_time),
             moment(one.updated_at),
@@ -204,7 +206,14 @@ def _labels(place: Place, detail: TaskDetail, answer: TaskAnswer) -> Component:
     return card(
         "Who said what",
         table(
-            ["Annotator", "Label", "Quality of the label", "Took", "Saved (UTC)"],
+            [
+                "Annotator",
+                "Label",
+                *(["Like the consensus"] if is_graded else []),
+                "Quality of the label",
+                "Took",
+                "Saved (UTC)",
+            ],
             rows,
             "Labels of this task",
         ),
@@ -215,7 +224,13 @@ def _labels(place: Place, detail: TaskDetail, answer: TaskAnswer) -> Component:
 
 def _parts(answer: TaskAnswer) -> Component:
     """What the consensus consists of."""
-    rows = [[dmc.Text(one.words, fw=600), quality_bar(one.quality)] for one in answer.parts]
+    rows: list[list[Any]] = []
+    for one in answer.parts:
+        rows.append([dmc.Text(one.words, fw=600), quality_bar(one.quality)])
+        rows += [
+            [dmc.Text(f"{asked.question}: {asked.words}", pl="md"), quality_bar(asked.quality)]
+            for asked in one.attached
+        ]
     return card(
         "Parts of the consensus",
         table(["Part", "Quality"], rows, "Parts of the consensus"),

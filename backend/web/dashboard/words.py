@@ -10,7 +10,8 @@ ANNOTATOR_COLUMNS = {
         "the wider."
     ),
     "agreement_with_consensus": (
-        "Share of their labels, on tasks that others labelled too, that equal the consensus."
+        "Share of their labels, on tasks that others labelled too, that agree with the consensus: "
+        "classes by being equal, anything else by being nearly so (CROWDLAB_MIN_LIKENESS)."
     ),
     "agreement_with_ground_truth": (
         "Share of their labels that are right, on tasks whose truth is known in Label Studio."
@@ -29,7 +30,7 @@ ANNOTATOR_COLUMNS = {
         "How likely the labels are given without looking: at random, always the same class, "
         "copied, or too fast. A hint to look closer, never a verdict."
     ),
-    "trend": "Share of labels equal to the present consensus, week by week; the newest is right.",
+    "trend": "Share of labels that agree with the present consensus, by week; the newest is right.",
 }
 
 CONSENSUS_ACCURACY = (
@@ -66,7 +67,10 @@ EXPECTED_VALUE = (
 )
 LEVEL_AGREEMENT = "Agreement: share of the task's labels that say the same up to this level."
 LEVELS = f"Quality: how probable it is that the path is right up to this level. {LEVEL_AGREEMENT}"
-AGREEMENT = "Share of the task's labels that equal the consensus."
+AGREEMENT = (
+    "Share of the task's labels that agree with the consensus: classes by being equal, anything "
+    "else by being nearly so (CROWDLAB_MIN_LIKENESS)."
+)
 LABEL_QUALITY = "Probability that this label is right, by classifier and all annotators together."
 ALPHA = (
     "How far annotators agree beyond chance, on tasks with two labels or more: 1 is perfect, 0 "
@@ -100,3 +104,13 @@ MODEL_SOURCES = (
     "with the consensus, and counts only on the tasks of which it says something. Accuracy and log "
     "loss are against the consensus, out of sample."
 )
+
+
+def likeness(value: float, *, agrees: bool) -> str:
+    """How alike an answer is to the consensus, 0 to 1, in graded words."""
+    if value >= 1:
+        return "the same"
+    if value <= 0:
+        return "another answer"
+    grade = "nearly the same" if agrees else "alike in part" if value >= 0.5 else "little alike"
+    return f"{grade} ({100 * value:.0f} %)"

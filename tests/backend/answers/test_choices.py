@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.answers.form import Answers
+from backend.answers.form import Answers, PartQuality
 from backend.answers.forms import structured_form
 from backend.label_studio.controls import parse_config, validate_predictions
 from backend.label_studio.questions import AnswerType, Question
@@ -51,11 +51,11 @@ def test_choices_are_read(question: Question, result: list[Any], answer: list[st
 def test_regions_say_the_choices_back(question: Question) -> None:
     form = structured_form(question)
     for answer in ([], ["ü 😀"], ["price, total", "ü 😀", "c"]):
-        regions = form.regions_of(question, answer, np.ones(len(answer)))
+        regions = form.regions_of(question, answer, PartQuality([1.0] * len(answer)), {})
         assert form.answer_in(question, regions) == answer
         validate_predictions(CONFIG, [{"task": 1, "result": regions, "score": 0.5}])
-    assert form.words_of(question, []) == "nothing"
-    assert form.words_of(question, ["c", "ü 😀"]) == "c, ü 😀"
+    assert form.words_of(question, [], {}) == "nothing"
+    assert form.words_of(question, ["c", "ü 😀"], {}) == "c, ü 😀"
 
 
 def test_the_consensus_is_found(question: Question) -> None:

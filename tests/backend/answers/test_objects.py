@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.answers.form import Answers
+from backend.answers.form import Answers, PartQuality
 from backend.answers.forms import structured_form
 from backend.label_studio.annotations import canonical
 from backend.label_studio.controls import parse_config, validate_predictions
@@ -149,7 +149,7 @@ def test_broken_boxes_are_counted_and_left_out(
     assert good is not None
     assert half is not None
     assert half == [*good, {"problem": reason}]
-    assert form.words_of(box, half).endswith(f", (one {reason})")
+    assert form.words_of(box, half, {}).endswith(f", (one {reason})")
     solution = form.solve(box, answers_of([good, half, one, one, one, one], num_tasks=2))
     assert solution.values == [good, None]
     assert solution.not_counted == f"5 {reason}"
@@ -177,18 +177,18 @@ def test_regions_say_the_answer_back(box: Question, point: Question) -> None:
     ]
     answer = form.answer_in(box, result)
     assert answer is not None
-    regions = form.regions_of(box, answer, np.array([0.5, 0.25]))
+    regions = form.regions_of(box, answer, PartQuality([0.5, 0.25]), {})
     assert form.answer_in(box, regions) == answer
     assert [one.get("score") for one in regions] == [0.5, None, None, 0.25]
     assert regions[1]["id"] == regions[0]["id"] != regions[3]["id"]
     assert {one["original_width"] for one in regions} == {640}
     assert regions[1]["value"]["x"] == 10
     validate_predictions(CONFIG, [{"task": 1, "result": regions, "score": 0.5}])
-    assert form.words_of(box, answer) == (
+    assert form.words_of(box, answer, {}) == (
         "a car, red at 10 %, 20.5 %, 30 % × 25 %, turned by 12.5° (state: old; parts: door), "
         "人 😀 at 60 %, 20.5 %, 30 % × 25 %"
     )
-    assert form.words_of(box, []) == "nothing"
+    assert form.words_of(box, [], {}) == "nothing"
 
 
 def test_points_are_read_and_written(point: Question) -> None:
@@ -197,11 +197,11 @@ def test_points_are_read_and_written(point: Question) -> None:
     result = [{"id": "p", "from_name": "point", "value": value}]
     answer = form.answer_in(point, result)
     assert answer == [{"label": "ear", "at": [10.25, 20, 0.4]}]
-    regions = form.regions_of(point, answer, np.empty(0))
+    regions = form.regions_of(point, answer, PartQuality(), {})
     assert regions[0]["value"] == value
     assert form.answer_in(point, regions) == answer
     validate_predictions(CONFIG, [{"task": 1, "result": regions, "score": 0.5}])
-    assert form.words_of(point, answer) == "ear at 10.2 %, 20 %"
+    assert form.words_of(point, answer, {}) == "ear at 10.2 %, 20 %"
     outside = [{"from_name": "point", "value": {**value, "x": 101}}]
     assert form.answer_in(point, outside) == [{"problem": "outside of their image"}]
     negative = [{"from_name": "point", "value": {**value, "width": -1}}]
@@ -241,7 +241,19 @@ def test_the_consensus_is_found_with_what_was_asked_of_each_object(box: Question
     assert first[0]["attached"]["state"] == "new"
     assert "door" in first[0]["attached"]["parts"]
     assert first[1]["attached"] == {"state": "old"}
-    assert [len(one) for one in solution.part_quality] == [2, 0, 0]
+    form = structured_form(box)
+    quality = [
+        PartQuality.of(form, value or [], stored)
+        for value, stored in zip(solution.values, solution.part_quality, strict=True)
+    ]
+    assert [len(one.parts) for one in quality] == [2, 0, 0]
+    # Of two who named the state of the car one differs; the person's was named by one alone.
+    assert list(quality[0].attached[0]) == ["parts", "state"]
+    assert 0 < quality[0].attached[0]["state"] < 1
+    regions = form.regions_of(box, first, quality[0], {})
+    told = {(one["id"], one["from_name"]): one["score"] for one in regions}
+    assert told["box-1", "state"] == pytest.approx(quality[0].attached[0]["state"], abs=1e-4)
+    assert len(told) == len(regions)
     assert np.isnan(solution.quality).tolist() == [False, False, True]
     assert solution.agreement[:2].tolist() == [pytest.approx(2 / 3)] * 2
     assert np.isnan(solution.agreement[2])
@@ -277,6 +289,6 @@ def test_what_leaves_the_image_by_rounding_is_put_back(box: Question, point: Que
         assert answer is not None
         (found,) = form.solve(question, answers_of([answer] * 3)).values
         assert found is not None
-        regions = form.regions_of(question, found, np.ones(1))
+        regions = form.regions_of(question, found, PartQuality([1.0]), {})
         validate_predictions(CONFIG, [{"task": 1, "result": regions, "score": 0.5}])
         assert form.answer_in(question, regions) == found

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.answers.form import Answers
+from backend.answers.form import Answers, PartQuality
 from backend.answers.forms import structured_form
 from backend.jobs.answer_regions import AnswerRegions
 from backend.jobs.recompute import recompute_project
@@ -63,7 +63,7 @@ def test_labels_on_a_text_are_a_question(question: Question) -> None:
     ("target", "reason"),
     [
         ('<HyperText name="t" value="$t"/>', "on <Text> only, not on <HyperText>"),
-        ('<Audio name="t" value="$t"/>', "on <Text> only, not on <Audio>"),
+        ('<Paragraphs name="t" value="$t"/>', "on <Text> only, not on <Paragraphs>"),
         ('<Text name="t" value="$t" valueType="url"/>', "behind a URL"),
         ('<Text name="t" value="fixed"/>', 'its text "fixed" is the same in every task'),
     ],
@@ -98,14 +98,28 @@ def test_spans_are_read(question: Question, result: list[Any], answer: list[Any]
 def test_regions_say_the_spans_back(question: Question) -> None:
     form = structured_form(question)
     for answer in ([], [ADA], [ADA, TOKYO]):
-        regions = form.regions_of(question, answer, np.full(len(answer), 0.75))
+        regions = form.regions_of(question, answer, PartQuality([0.75] * len(answer)), {})
         assert form.answer_in(question, regions) == answer
         assert [one["score"] for one in regions] == [0.75] * len(answer)
         validate_predictions(CONFIG, [{"task": 1, "result": regions, "score": 0.5}])
-        without = form.regions_of(question, answer, np.empty(0))
+        without = form.regions_of(question, answer, PartQuality(), {})
         assert not any("score" in one for one in without)
-    assert form.words_of(question, []) == "nothing"
-    assert form.words_of(question, [ADA, TOKYO]) == "person, alive 7–10, 場所 20–22"
+    assert form.words_of(question, [], {}) == "nothing"
+    assert form.words_of(question, [ADA, TOKYO], {}) == "person, alive 7–10, 場所 20–22"
+
+
+def test_spans_are_shown_and_sent_with_their_text(question: Question) -> None:
+    form, contents = structured_form(question), {"text": "By the\n\nlovely Ada  B. 東京"}
+    answer = [[15, 22, "person, alive"], [23, 90, "場所"]]
+    assert form.words_of(question, answer, contents) == (
+        "person, alive “Ada B.” 15–22, 場所 “東京” 23–90"
+    )
+    regions = form.regions_of(question, answer, PartQuality(), contents)
+    assert [one["value"]["text"] for one in regions] == ["Ada  B.", "東京"]
+    assert form.answer_in(question, regions) == answer
+    validate_predictions(CONFIG, [{"task": 1, "result": regions, "score": 0.5}])
+    for other in ({"text": None}, {"title": "x"}):
+        assert form.words_of(question, answer[:1], other) == "person, alive 15–22"
 
 
 def test_the_consensus_is_found(question: Question) -> None:
@@ -185,11 +199,14 @@ def test_from_stored_annotations_to_regions(store: ProjectStore, question: Quest
     consensus = store.consensus(1).read()
     assert consensus["task"].tolist() == [1, 2]
     regions = AnswerRegions(store, info, consensus)
-    assert [one["value"] for one in regions.of(0)] == [one["value"] for one in both]
+    texts = ("Ada", "東京")
+    assert [one["value"] for one in regions.of(0)] == [
+        {**one["value"], "text": text} for one, text in zip(both, texts, strict=True)
+    ]
     assert regions.of(1) == []
-    assert [words for words, _ in regions.parts_of(0, 0)] == [
-        "person, alive 7–10",
-        "場所 20–22",
+    assert [part.words for part in regions.parts_of(0, 0)] == [
+        "person, alive “Ada” 7–10",
+        "場所 “東京” 20–22",
     ]
     summary = store.read_summary()
     assert summary is not None
@@ -232,8 +249,15 @@ def test_what_is_asked_of_each_span_belongs_to_it() -> None:
     )
     assert solution.values == [values[0]]
     assert solution.agreement.tolist() == [1.0]
-    regions = form.regions_of(asked, values[0] or [], np.array([0.5, 0.25]))
+    regions = form.regions_of(
+        asked, values[0] or [], PartQuality([0.5, 0.25], [{"mood": 0.75}, {}]), {}
+    )
     assert form.answer_in(asked, regions) == values[0]
     assert [one.get("id") for one in regions] == ["ner-1", "ner-1", None]
+    assert [one["score"] for one in regions] == [0.5, 0.75, 0.25]
+    (stored,) = solution.part_quality
+    known = PartQuality.of(form, values[0] or [], stored)
+    assert [list(one) for one in known.attached] == [["mood"], []]
+    assert 0.5 < known.attached[0]["mood"] < 1
     validate_predictions(config, [{"task": 4, "result": regions, "score": 0.5}])
-    assert form.words_of(asked, values[0] or []) == "PER 0–3 (mood: good), PER 7–10"
+    assert form.words_of(asked, values[0] or [], {}) == "PER 0–3 (mood: good), PER 7–10"

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.answers.form import Answers
+from backend.answers.form import Answers, PartQuality
 from backend.answers.forms import structured_form
 from backend.insights.annotators import doubtful_labels, leaderboard
 from backend.insights.questions import question_insights
@@ -62,10 +62,10 @@ def test_texts_are_read(question: Question, result: list[Any], answer: list[str]
 def test_regions_say_the_texts_back(question: Question) -> None:
     form = structured_form(question)
     for answer in (["a"], ["two\nlines", "質 <b>"]):
-        regions = form.regions_of(question, answer, np.ones(len(answer)))
+        regions = form.regions_of(question, answer, PartQuality([1.0] * len(answer)), {})
         assert form.answer_in(question, regions) == answer
         validate_predictions(CONFIG, [{"task": 1, "result": regions, "score": 0.5}])
-    assert form.words_of(question, ["two\n lines", "b"]) == "two lines / b"
+    assert form.words_of(question, ["two\n lines", "b"], {}) == "two lines / b"
 
 
 def test_the_consensus_is_an_answer_that_was_given(question: Question) -> None:
@@ -109,9 +109,9 @@ def test_from_stored_annotations_to_predictions(store: ProjectStore, question: Q
     for number in range(12):
         (one,) = regions.of(number)
         assert one["value"] == {"text": [f"sentence number {number}, as it was spoken"]}
-        ((words, quality),) = regions.parts_of(number, 0)
-        assert words.startswith("sentence number")
-        assert quality is not None
+        (part,) = regions.parts_of(number, 0)
+        assert part.words.startswith("sentence number")
+        assert part.quality is not None
     assert stored["quality"][::2, 0].max() < stored["quality"][1::2, 0].min()
     summary = store.read_summary()
     assert summary is not None

@@ -190,6 +190,26 @@ def test_paths_have_levels(service: Service, computed: ProjectStore) -> None:
     assert answers["stars"].levels == ()
 
 
+def test_levels_are_exported_as_the_page_shows_them(
+    service: Service, computed: ProjectStore
+) -> None:
+    frame = next(open_data_set(service, 25, DataSetName.CONSENSUS).parts()).to_pandas()
+    assert [name for name in frame if "level" in name] == [
+        "path.level_1",
+        "path.level_1_quality",
+        "path.level_2",
+        "path.level_2_quality",
+    ]
+    for task in (0, 5, 6, 7):
+        answers = {one.question: one for one in task_detail(service, 25, task).answers}
+        for level in answers["path"].levels:
+            name = f"path.level_{level.level}"
+            assert (frame[name][task],) == level.ancestors
+            assert frame[f"{name}_quality"][task] == pytest.approx(level.quality, abs=1e-12)
+    below = frame[["path.level_2", "path.level_2_quality"]]
+    assert below.isna().all(axis=1).tolist() == [task % 4 > 1 for task in range(NUM_TASKS)]
+
+
 def test_predictions_of_one_class_are_regions_of_their_tag() -> None:
     types = {
         question.name: region_of(question.with_classes(["0"]), 0)["type"]

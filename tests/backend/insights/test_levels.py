@@ -1,6 +1,7 @@
 """Levels of answers that are paths."""
 
-from backend.insights.levels import levels_of_path, levels_of_paths
+from backend.insights.levels import ancestors_of, depth_of, levels_of_path, levels_of_paths
+from backend.label_studio.questions import AnswerType, Question
 
 CLASSES = ("Animal", "Animal / Cat", "Animal / Dog", "Plant")
 
@@ -25,3 +26,14 @@ def test_several_paths_agree_where_all_ancestors_are_the_same() -> None:
     assert (first.ancestors, first.quality, first.agreement) == (("Animal", "Plant"), None, 2 / 3)
     assert (second.ancestors, second.agreement) == (("Animal / Cat",), 1 / 3)
     assert levels_of_paths([], [[], ["Plant"]]) == ()
+
+
+def test_classes_share_ancestors() -> None:
+    question = Question("path", "text", CLASSES, type=AnswerType.PATH)
+    assert depth_of(question) == 2
+    names, place = ancestors_of(question, 1)
+    assert (names, place.tolist()) == (["Animal", "Plant"], [0, 0, 0, 1])
+    _, place = ancestors_of(question, 2)
+    assert (place < 0).tolist() == [True, False, False, True]
+    assert depth_of(Question("paths", "text", CLASSES, type=AnswerType.PATHS)) == 0
+    assert depth_of(Question("path", "text", (), type=AnswerType.PATH, is_open=True)) == 0

@@ -47,6 +47,32 @@ def test_the_description_says_which_and_how_good(labelled: ProjectStore) -> None
     assert question.model_weight > 0
 
 
+def test_tasks_with_nothing_to_read_are_left_out(labelled: ProjectStore) -> None:
+    (before,) = trained_of(labelled).questions
+    empty = [raw_task(n, moods(n + 1), {}) | {"data": {"text": " !"}} for n in range(61, 81)]
+    fill(labelled, empty, FIRST)
+    (after,) = trained_of(labelled).questions
+    assert after.tasks.tolist() == before.tasks.tolist()
+    assert before.pred_probs is not None
+    assert after.pred_probs is not None
+    np.testing.assert_allclose(after.pred_probs, before.pred_probs, atol=1e-3)
+    assert after.description == (
+        f"{before.description}. 20 of 80 tasks hold nothing that can be read, and are left out: "
+        "annotators alone decide on them"
+    )
+
+
+def test_without_an_answer_that_goes_with_a_content_nothing_is_trained(
+    store: ProjectStore,
+) -> None:
+    full = [raw_task(n, {}, {}) for n in range(1, 31)]
+    empty = [raw_task(n, moods(n), {}) | {"data": {}} for n in range(31, 61)]
+    fill(store, full + empty, FIRST)
+    (found,) = trained_of(store).questions
+    assert found.pred_probs is None
+    assert "none of the tasks with an answer holds anything" in found.description
+
+
 def test_the_annotators_consensus_is_learnt_by_its_quality(
     labelled: ProjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,23 @@ def test_a_class_is_learned_from_what_most_say(store: ProjectStore) -> None:
     assert summary.questions[0].model_weight > 0
 
 
+def test_tasks_with_nothing_to_read_have_the_share_of_each_class(store: ProjectStore) -> None:
+    def raw(number: int) -> dict[str, Any]:
+        task = raw_task(number, lambda number, person: truth_of(number))
+        return task | ({"data": {}} if number >= NUM_TASKS else {})
+
+    info = ProjectInfo("t", "<View/>", (TOPICS,), feature_width=2**18)
+    put(store, info, [raw(number) for number in range(NUM_TASKS + 8)])
+    trained = train_classifiers(store)
+    assert trained is not None
+    (found,) = trained.questions
+    assert f"8 of {NUM_TASKS + 8} tasks hold nothing" in found.description
+    assert found.pred_probs is not None
+    share = (NUM_TASKS / 2 + 1) / (NUM_TASKS + 2)
+    assert found.pred_probs[NUM_TASKS:, :2] == pytest.approx(np.full((8, 2), share))
+    assert abs(found.pred_probs[:NUM_TASKS, :2] - share).min() > 0.05
+
+
 @pytest.mark.parametrize(
     ("question", "reason"),
     [

@@ -67,3 +67,14 @@ def test_numbers_have_a_value_and_paths_have_levels(
     assert ("Expected value" in page) == has_value
     assert ("Level by level" in page) == has_levels
     assert ("how probable it is that the path is right" in page) == (question == "path")
+
+
+def test_answers_that_may_differ_a_little_are_graded(
+    service: Service, computed: ProjectStore
+) -> None:
+    page = shown(task.show, service, Place(Page.TASK, 25, task=5, question="paths"))
+    assert page.count('"the same"') == 2
+    assert page.count('"alike in part (80 %)"') == 1
+    assert "Like the consensus" in page
+    page = shown(task.show, service, Place(Page.TASK, 25, task=5, question="path"))
+    assert "Like the consensus" not in page
