@@ -44,7 +44,8 @@ engine-check: install-dev ## Test the engine's wheel alone, on each Python there
 	@$(PY) -m tests.engine_package
 
 audit: install-dev ## Look for known vulnerabilities in the locked packages
-	@$(VENV)/bin/pip-audit --no-deps --disable-pip --requirement requirements.txt
+	@$(VENV)/bin/pip-audit --no-deps --disable-pip --requirement requirements.txt \
+		--requirement requirements/dask.txt
 
 benchmarks: $(VENV)/.benchmarks ## Run the short form of every benchmark
 	@for name in speed memory accuracy multilabel ordinal spans objects texts training features \
