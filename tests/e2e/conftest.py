@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.demo.label_studio_server import Account, LabelStudioServer, ensure_environment
+from backend.demo.label_studio_server import Account, LabelStudioServer
 from backend.jobs.queue import JobKind
 from backend.label_studio.client import LabelStudioClient
 from backend.processes import Processes, own_command
@@ -18,7 +18,7 @@ from backend.service import Service
 from backend.settings import load_settings
 from backend.store.connection import RedisConnection
 from benchmarks.live.studio import unused_port
-from tests.e2e.environment import FOLDER
+from tests.e2e.environment import database, label_studio
 
 ADMIN = Account("admin@example.com", "admin-password-1")
 CONFIG = (
@@ -138,8 +138,8 @@ def choice_result(choice: str, control: str = "label") -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """Label Studio for the session, with nothing but its administrator in it."""
-    program = ensure_environment(FOLDER)
-    server = LabelStudioServer(program, tmp_path_factory.mktemp("studio"), unused_port(), ADMIN)
+    folder = tmp_path_factory.mktemp("studio")
+    server = LabelStudioServer(label_studio(), folder, unused_port(), ADMIN, database=database())
     with Processes() as processes:
         server.start(processes)
         key = server.personal_access_token(ADMIN)
