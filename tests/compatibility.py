@@ -2,9 +2,10 @@
 
     python -m tests.compatibility [--label-studio VERSION] [--database postgresql] [PYTEST ...]
 
-Installs that Label Studio into an environment of its own under `.cache/`, starts a PostgreSQL
-for it if asked, and runs the tests of what the service asks of Label Studio: connecting,
-following, publishing, re-annotation, every kind of answer. Further arguments go to pytest.
+Installs that Label Studio (`oldest` is the oldest that is supported, and without a version it is
+the newest) into an environment of its own under `.cache/`, starts a PostgreSQL for it if asked,
+and runs the tests of what the service asks of Label Studio: connecting, following, publishing,
+re-annotation, every kind of answer. Further arguments go to pytest, such as `-k live`.
 """
 
 from __future__ import annotations
@@ -101,6 +102,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _version(text: str) -> str:
+    if text == "oldest":
+        return OLDEST
     if not _VERSION.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a version such as {OLDEST}")
     return text
