@@ -120,6 +120,7 @@ class Studio:
         """All predictions of a project by task."""
         found: dict[int, list[dict[str, Any]]] = {}
         for one in self.client._request("GET", "api/predictions/", params={"project": project}):
+            del one["created_ago"]  # in words, such as `1 minute`
             found.setdefault(one["task"], []).append(one)
         return found
 
