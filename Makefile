@@ -6,7 +6,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
 LABEL_STUDIO := .venv-label-studio
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check engine-check benchmarks benchmark-history lint format audit docs \
+.PHONY: help demo run test check engine-check compatibility benchmarks benchmark-history lint format audit docs \
 	prove-image release-check lock install install-dev clean
 
 help: ## Show this list
@@ -43,8 +43,13 @@ format: install-dev ## Format the code
 engine-check: install-dev ## Test the engine's wheel alone, on each Python there is from 3.10 on
 	@$(PY) -m tests.engine_package
 
+compatibility: install-dev ## Run end-to-end tests on the oldest Label Studio, and on PostgreSQL
+	@$(PY) -m tests.compatibility --label-studio oldest $(ARGS)
+	@$(PY) -m tests.compatibility --database postgresql $(ARGS)
+
 audit: install-dev ## Look for known vulnerabilities in the locked packages
-	@$(VENV)/bin/pip-audit --no-deps --disable-pip --requirement requirements.txt
+	@$(VENV)/bin/pip-audit --no-deps --disable-pip --requirement requirements.txt \
+		--requirement requirements/dask.txt
 
 benchmarks: $(VENV)/.benchmarks ## Run the short form of every benchmark
 	@for name in speed memory accuracy multilabel ordinal spans objects texts training features \

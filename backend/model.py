@@ -13,7 +13,7 @@ from backend.errors import BadRequestError
 from backend.jobs.answer_regions import AnswerRegions
 from backend.jobs.write_back import expected_predictions
 from backend.label_studio.controls import parse_config
-from backend.label_studio.events import Effect, is_id, read_event
+from backend.label_studio.events import Effect, WebhookEvent, is_id, read_event
 from backend.service import Service
 from backend.settings import load_settings
 from backend.store.connection import RedisConnection
@@ -43,6 +43,8 @@ class CrowdlabModel(LabelStudioMLBase):  # type: ignore[misc]
         Parts of the service; None takes them from the settings.
     """
 
+    label_config: str | None = None  # 2.x's base class has a property here that cannot be set
+
     def __init__(
         self,
         project_id: str | int | None = None,
@@ -60,8 +62,10 @@ class CrowdlabModel(LabelStudioMLBase):  # type: ignore[misc]
     @property
     def model_version(self) -> str:
         """Model version that Label Studio shows now."""
-        number = read_project_id(self.project_id)
-        publication = self.service.store(number).read_publication() if number else None
+        return self._version_of(read_project_id(self.project_id))
+
+    def _version_of(self, project: int) -> str:
+        publication = self.service.store(project).read_publication() if project else None
         return publication.model_version if publication else NO_VERSION
 
     def get(self, key: str) -> str | None:
@@ -101,7 +105,9 @@ class CrowdlabModel(LabelStudioMLBase):  # type: ignore[misc]
             return nothing
         questions = list(info.questions)
         fitting = set(questions)
-        if self.label_config and self.label_config != info.label_config:
+        # 1.x keeps one model for all projects, with the labeling config that it was given last.
+        is_of_project = bool(read_project_id(self.project_id))
+        if is_of_project and self.label_config and self.label_config != info.label_config:
             asked = {one.name: one for one in parse_config(self.label_config).questions}
             fitting = {
                 one
@@ -115,7 +121,7 @@ class CrowdlabModel(LabelStudioMLBase):  # type: ignore[misc]
         rows = expected_predictions(store.consensus(len(questions)).read(known))
         regions = AnswerRegions(store, info, rows)
         place = {int(task): position for position, task in enumerate(rows["task"])}
-        version = self.model_version
+        version = self._version_of(number)
         predictions: list[JSON | list[Any]] = []
         for task in ids:
             position = place.get(task) if task is not None else None
@@ -136,7 +142,8 @@ class CrowdlabModel(LabelStudioMLBase):  # type: ignore[misc]
     def fit(self, *arguments: Any, **named: Any) -> JSON:
         """Take an event and leave the work to a worker.
 
-        2.x calls `fit(event, data)`; 1.x calls `fit(tasks, event=…, data=…)`.
+        2.x calls `fit(event, data)`; 1.x calls `fit(tasks, event=…, data=…)`. Both have taken the
+        event's name out of the data.
 
         Returns
         -------
@@ -148,20 +155,21 @@ class CrowdlabModel(LabelStudioMLBase):  # type: ignore[misc]
         BadRequestError
             The data are not an event of Label Studio.
         """
-        data = named.get("data")
-        if data is None and len(arguments) > 1:
-            data = arguments[1]
-        accept_event(self.service, data)
-        return {"model_version": self.model_version}
+        event, data = (*arguments, None, None)[:2]
+        event, data = named.get("event", event), named.get("data", data)
+        if isinstance(data, dict) and isinstance(event, str):
+            data = data | {"action": event}
+        accepted = accept_event(self.service, data)
+        return {"model_version": self._version_of(accepted.project)}
 
 
-def accept_event(service: Service, body: object) -> str:
+def accept_event(service: Service, body: object) -> WebhookEvent:
     """Put a webhook event into its project's inbox and call a worker.
 
     Returns
     -------
-    str
-        What the event calls for.
+    WebhookEvent
+        The event as it was read.
 
     Raises
     ------
@@ -173,7 +181,7 @@ def accept_event(service: Service, body: object) -> str:
         log.info("project %s: ignored event %r", event.project, event.action)
     else:
         service.queue.take_event(event.project, event.to_json())
-    return event.effect.value
+    return event
 
 
 def read_project_id(value: object) -> int:

@@ -30,6 +30,14 @@ def test_wheel_is_complete(wheel: Path) -> None:
     assert "# crowdlab-engine" in text
 
 
+def test_the_engines_tests_need_nothing_else_of_ours() -> None:
+    others = (
+        r"^\s*(?:from|import) (backend|benchmarks|docker|docs|tools|tests\.(?!crowdlab_engine))"
+    )
+    for file in ROOT.glob("tests/crowdlab_engine/*.py"):
+        assert re.findall(others, file.read_text(), re.M) == [], file.name
+
+
 def test_both_distributions_have_one_version() -> None:
     assert backend.__version__ == crowdlab_engine.__version__
 

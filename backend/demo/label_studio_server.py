@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,7 @@ def ensure_environment(folder: Path, progress: Progress = silent) -> Path:
 
 
 class LabelStudioServer:
-    """A running Label Studio with SQLite that asks nothing of the outside.
+    """A running Label Studio that asks nothing of the outside.
 
     Parameters
     ----------
@@ -84,6 +84,9 @@ class LabelStudioServer:
     calls_local_addresses
         Whether it may call ML backends and webhooks in local networks, which it does not by
         default.
+    database
+        Its own variables that name a database (`DJANGO_DB`, `POSTGRE_…`); None means SQLite in
+        its folder.
     """
 
     def __init__(
@@ -94,12 +97,14 @@ class LabelStudioServer:
         admin: Account,
         *,
         calls_local_addresses: bool = True,
+        database: Mapping[str, str] | None = None,
     ) -> None:
         self._program = program
         self._folder = folder.absolute()
         self._port = port
         self._admin = admin
         self._calls_local_addresses = calls_local_addresses
+        self._database = dict(database or {})
         self.url = f"http://localhost:{port}"
         self.log = self._folder / "label-studio.log"
 
@@ -139,6 +144,7 @@ class LabelStudioServer:
         return (
             kept
             | allowed
+            | self._database
             | {
                 "HOME": str(self._folder),
                 "LABEL_STUDIO_BASE_DATA_DIR": str(self._folder / "data"),

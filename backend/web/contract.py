@@ -78,7 +78,8 @@ def predict() -> JSON:
 @contract.post("/webhook")
 def webhook() -> tuple[JSON, int]:
     """Take an event; a worker applies it."""
-    return {"status": "accepted", "effect": accept_event(_service(), _body())}, 201
+    event = accept_event(_service(), _body())
+    return {"status": "accepted", "effect": event.effect.value}, 201
 
 
 @contract.get("/versions")

@@ -1,11 +1,14 @@
 """The command line without Label Studio."""
 
 import json
+import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
+from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from rich.console import Console
 
@@ -14,7 +17,9 @@ from backend.features.report import Failure, MediaReport, SourceReport
 from backend.label_studio.questions import Question
 from backend.service import Service
 from backend.settings import example_environment
+from backend.store import keys
 from backend.store.project import ProjectInfo, ProjectStore, QuestionSummary, Summary
+from backend.store.schema import SCHEMA_VERSION
 from tests.backend.insights.conftest import service
 
 __all__ = ["service"]
@@ -78,6 +83,39 @@ def test_a_domain_error_is_a_sentence_and_exit_code_1(
     assert done.returncode == 1
     assert done.stderr.startswith("Error: The setting REDIS_URL")
     assert "Traceback" not in done.stderr
+
+
+def test_data_of_a_newer_release_are_refused_in_a_sentence(redis: Redis, redis_url: str) -> None:
+    redis.set(keys.SCHEMA, SCHEMA_VERSION + 1)
+    done = subprocess.run(
+        [sys.executable, "-m", "backend", "worker"],
+        env=os.environ | {"REDIS_URL": redis_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    said = " ".join(done.stderr.split())
+    assert f"have layout {SCHEMA_VERSION + 1}, this release knows layouts up to" in said
+    assert "Update this service" in said
+    assert "Traceback" not in said
+    assert redis.keys() == [keys.SCHEMA.encode()]
+
+
+def test_a_state_file_of_a_newer_release_is_refused_in_a_sentence(
+    redis_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    file = tmp_path / "state.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        index = {"format": 1, "schema": SCHEMA_VERSION + 1, "written_by": "9.0", "projects": []}
+        archive.writestr("state.json", json.dumps(index))
+    code, _, said = run(monkeypatch, capsys, "restore-state", str(file))
+    assert code == 1
+    assert "was written by the newer release 9.0" in " ".join(said.split())
 
 
 def test_leaderboard_of_an_unknown_project(tmp_path: Path) -> None:

@@ -1,8 +1,17 @@
 """CrowdlabModel under both generations' calling conventions."""
 
+import contextlib
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from importlib.util import find_spec, module_from_spec
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from label_studio_ml.model import LabelStudioMLBase
@@ -10,8 +19,10 @@ from label_studio_ml.model import LabelStudioMLBase
 from backend.errors import BadRequestError
 from backend.label_studio.questions import Question
 from backend.model import NO_VERSION, CrowdlabModel, read_project_id
+from backend.processes import Processes
 from backend.service import Service
 from backend.store.project import ProjectInfo, ProjectStore, Publication
+from backend.web.server import free_port
 
 CONFIG = (
     '<View><Text name="text" value="$text"/><Choices name="label" toName="text">'
@@ -62,6 +73,8 @@ def test_1x_servers_name_the_project_in_the_tasks(service: Service) -> None:
     model = CrowdlabModel(label_config=CONFIG, train_output={}, service=service)
     (found,) = model.predict([{"id": 2, "project": 25}], login="", password="")
     assert choices(found) == ["b"]
+    assert isinstance(found, dict)
+    assert found["model_version"] == "crowdlab-000007"
 
 
 def test_no_tasks_no_predictions(service: Service) -> None:
@@ -110,12 +123,118 @@ def test_what_is_no_list_of_tasks_is_refused(service: Service, tasks: Any) -> No
 
 def test_both_ways_to_fit_reach_the_inbox(service: Service, recorded: Any) -> None:
     body = recorded("webhook_ANNOTATION_CREATED.json")["body"]
+    del body["action"]
     model = CrowdlabModel(25, service=service)
     assert model.fit("ANNOTATION_CREATED", body) == {"model_version": "crowdlab-000007"}
-    model.fit((), event="ANNOTATION_CREATED", data=body, job_id="1")
+    of_1x = CrowdlabModel(label_config=CONFIG, train_output={}, service=service)
+    fitted = of_1x.fit((), event="ANNOTATION_CREATED", data=body, job_id="1")
+    assert fitted == {"model_version": "crowdlab-000007"}
     assert len(service.store(25).inbox) == 2
     with pytest.raises(BadRequestError):
         model.fit(())
+    with pytest.raises(BadRequestError, match="no action"):
+        model.fit(data=body)
+
+
+def test_1x_keeps_the_labeling_config_of_another_project(service: Service) -> None:
+    model = CrowdlabModel(label_config="<View/>", train_output={}, service=service)
+    (found,) = model.predict([{"id": 2, "project": 25}])
+    assert choices(found) == ["b"]
+
+
+class _StockServer:
+    """label-studio-ml's own server, made and started by its own commands."""
+
+    def __init__(self, folder: Path, redis_url: str, processes: Processes) -> None:
+        self._url = f"http://127.0.0.1:{(port := free_port('127.0.0.1', 9290))}"
+        script = folder / "crowdlab_backend.py"
+        script.write_text("from backend.model import CrowdlabModel\n")
+        programs = Path(sys.executable).parent
+        environment = os.environ | {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "REDIS_URL": redis_url,
+            "LABEL_STUDIO_ML_BACKEND_V2": "1",
+        }
+        command = str(programs / "label-studio-ml")
+        model = ["--script", f"{script}:CrowdlabModel"]
+        subprocess.run([command, "init", "served", *model], cwd=folder, env=environment, check=True)
+        start = [command, "start", str(folder / "served"), "--host", "127.0.0.1"]
+        processes.start("server", [*start, "--port", str(port)], environment, folder / "log")
+        deadline = time.monotonic() + 60
+        while not self._is_up():
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+            time.sleep(0.1)
+
+    def _is_up(self) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"{self._url}/health").json()["status"] == "UP"
+        return False
+
+    def post(self, path: str, body: Any) -> Any:
+        answer = httpx.post(f"{self._url}{path}", json=body, timeout=30)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+
+def test_a_stock_1x_server_predicts_and_hands_on_events(
+    service: Service, redis_url: str, recorded: Any, tmp_path: Path
+) -> None:
+    asked = recorded("ml_predict_batch.request.json")["body"] | {"label_config": CONFIG}
+    asked["tasks"] = [task | {"id": number} for number, task in enumerate(asked["tasks"][:3])]
+    event = recorded("webhook_ANNOTATION_CREATED.json")["body"]
+    with Processes() as processes:
+        server = _StockServer(tmp_path, redis_url, processes)
+        server.post("/setup", recorded("ml_setup.request.json")["body"])
+        nothing, first, second = server.post("/predict", asked)["results"]
+        assert nothing == []
+        assert (choices(first), choices(second)) == (["a"], ["b"])
+        assert first["model_version"] == "crowdlab-000007"
+        inbox = service.store(25).inbox
+        server.post("/webhook", event)
+        deadline = time.monotonic() + 30
+        while not len(inbox):  # it hands events on in a process of their own
+            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+            time.sleep(0.05)
+
+
+class _Base2x:
+    """What the base class of 2.x has in the way of ours; 2.x is on no package index."""
+
+    def __init__(self, project_id: str | None = None, label_config: str | None = None) -> None:
+        raise AssertionError("it would fetch and cache things that nothing needs")
+
+    @property
+    def label_config(self) -> str | None:
+        raise AssertionError("it reads a cache of its own")
+
+    @property
+    def model_version(self) -> str | None:
+        raise AssertionError("it reads a cache of its own")
+
+
+def test_2x_servers_call_it_on_their_own_base_class(
+    service: Service, recorded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock = ModuleType("label_studio_ml.model")
+    stock.LabelStudioMLBase = _Base2x  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "label_studio_ml.model", stock)
+    spec = find_spec("backend.model")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert issubclass(module.CrowdlabModel, _Base2x)
+    body = recorded("webhook_ANNOTATION_CREATED.json")["body"]
+    action = body.pop("action")
+
+    setup = module.CrowdlabModel(project_id="25", label_config=CONFIG, service=service)
+    assert setup.get("model_version") == "crowdlab-000007"
+    predict = module.CrowdlabModel(project_id="25", label_config=CONFIG, service=service)
+    (found,) = predict.predict([{"id": 1}], context={}, login=None, password=None)
+    assert choices(found) == ["a"]
+    webhook = module.CrowdlabModel("25", label_config=CONFIG, service=service)
+    assert webhook.fit(action, body) == {"model_version": "crowdlab-000007"}
+    assert len(service.store(25).inbox) == 1
 
 
 def test_without_a_service_the_settings_decide(

@@ -16,6 +16,7 @@ from backend.store.review import AutomaticReview, RequestState, ReviewPolicy
 from tests.backend.jobs.test_requests import request_rows
 from tests.backend.store.test_prediction_sources import uploaded
 from tests.backend.store.test_project import INFO
+from tests.recorded_state import PROJECT, RecordedState, facts, recorded_states
 
 
 @pytest.fixture
@@ -148,6 +149,17 @@ def test_a_file_of_an_older_release_holds_no_requests(
     read_state(service, tmp_path / "old.zip")
     assert len(given.model_versions()) == 2
     assert given.requests.read()["task"].tolist() == []
+
+
+@pytest.mark.parametrize("state", recorded_states(), ids=lambda state: state.folder.name)
+def test_a_file_that_an_earlier_release_wrote_is_read(
+    service: Service, state: RecordedState
+) -> None:
+    read_state(service, state.file)
+    found, expected = json.loads(json.dumps(facts(service.store(PROJECT)))), state.facts
+    for fact in ("publication", "versions", "kept_versions", "actions", "dead_letters", "requests",
+                 "budget", "accepted"):  # fmt: skip
+        assert found[fact] == expected[fact], fact
 
 
 def test_a_file_of_a_newer_release_is_refused(service: Service, tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
 
-from benchmarks.metrics import auroc
-from benchmarks.texts import draw
 from crowdlab_engine.texts import TextConsensus, edit_closeness, normalised
+from tests.crowdlab_engine.transcriptions import draw
 
 
 def fit(*answers: tuple[int, int, str], **parameters: Any) -> TextConsensus:
@@ -132,8 +132,8 @@ def test_on_simulated_transcriptions() -> None:
     is_wrong = np.array(plain) != np.array(data.truth)
     of_answers = table["text"].map(normalised).to_numpy() != np.array(data.truth)[table["task"]]
     assert is_wrong.mean() < 0.5 * of_answers.mean()
-    assert auroc(is_wrong, fitted.consensus_quality_score_) >= 0.8
-    assert auroc(of_answers, fitted.answer_quality_) >= 0.8
+    assert roc_auc_score(is_wrong, -fitted.consensus_quality_score_) >= 0.8
+    assert roc_auc_score(of_answers, -fitted.answer_quality_) >= 0.8
     again = clone(fitted).fit(table["task"], table["worker"], table["text"].tolist())
     assert again.consensus_ == fitted.consensus_
     np.testing.assert_array_equal(again.answer_quality_, fitted.answer_quality_)

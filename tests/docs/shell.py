@@ -27,14 +27,14 @@ from docker.prove import compose_services
 from tests.docs.blocks import ROOT
 
 SETTINGS = {environment_name(field) for field in Settings.model_fields}
-OTHER_PROGRAMS = {"dask", "jq", "redis-cli", "timedatectl"}
+OTHER_PROGRAMS = {"dask", "jq", "label-studio-ml", "redis-cli", "timedatectl"}
 """Programs that we neither bring nor describe."""
 
 RUN = {"settings", "status", "versions", "audit", "dead-letters", "export-state", "restore-state"}
 """Commands that are run, as they need Redis only and are done in a moment."""
 
 _BOUNDARIES = {"|", "&&", "||", ";", "&"}
-_OTHER_VARIABLES = {"CROWDLAB_BIND", "LABEL_STUDIO_BIND"}
+_OTHER_VARIABLES = {"CROWDLAB_BIND", "LABEL_STUDIO_BIND", "LABEL_STUDIO_ML_BACKEND_V2"}
 
 
 def lines_of(code: str, *, prompted: bool) -> Iterator[str]:
@@ -69,7 +69,7 @@ def commands_of(line: str) -> Iterator[list[str]]:
 def check(command: list[str]) -> None:
     """Fail if a command does not exist, or would refuse its arguments."""
     words = list(command)
-    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+    while words and re.fullmatch(r"[A-Z0-9_]+=.*", words[0]):
         _check_variable(words.pop(0))
     if not words:
         return

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from backend.connect import disconnect_project
-from backend.demo.label_studio_server import Account, LabelStudioServer, ensure_environment
+from backend.demo.label_studio_server import Account, LabelStudioServer
 from backend.errors import ProjectNotFoundError
 from backend.jobs.queue import JobKind
 from backend.label_studio.client import LabelStudioClient
@@ -22,7 +22,7 @@ from backend.service import Service
 from backend.settings import load_settings
 from backend.store.connection import RedisConnection
 from benchmarks.live.studio import unused_port
-from tests.e2e.environment import FOLDER
+from tests.e2e.environment import database, label_studio
 
 ADMIN = Account("admin@example.com", "admin-password-1")
 CONFIG = (
@@ -143,6 +143,7 @@ class Studio:
         """All predictions of a project by task."""
         found: dict[int, list[dict[str, Any]]] = {}
         for one in self.client._request("GET", "api/predictions/", params={"project": project}):
+            del one["created_ago"]  # in words, such as `1 minute`
             found.setdefault(one["task"], []).append(one)
         return found
 
@@ -181,8 +182,8 @@ def _leave_the_projects_of_a_test(projects: Projects) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def studio(tmp_path_factory: pytest.TempPathFactory, projects: Projects) -> Iterator[Studio]:
     """Label Studio for the session, with nothing but its administrator in it."""
-    program = ensure_environment(FOLDER)
-    server = LabelStudioServer(program, tmp_path_factory.mktemp("studio"), unused_port(), ADMIN)
+    folder = tmp_path_factory.mktemp("studio")
+    server = LabelStudioServer(label_studio(), folder, unused_port(), ADMIN, database=database())
     with Processes() as processes:
         server.start(processes)
         key = server.personal_access_token(ADMIN)

@@ -14,12 +14,12 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from backend.demo.label_studio_server import LabelStudioServer, ensure_environment
+from backend.demo.label_studio_server import LabelStudioServer
 from backend.label_studio.client import LabelStudioClient
 from backend.processes import Processes, own_command
 from backend.web.server import free_port
 from tests.e2e.conftest import ADMIN, CONFIG, Running, Studio, wait_for
-from tests.e2e.environment import FOLDER
+from tests.e2e.environment import label_studio
 from tests.e2e.test_live import LABELS, crowdlab, crowdlab_json
 
 pytestmark = pytest.mark.e2e
@@ -153,8 +153,7 @@ def test_a_service_that_label_studio_cannot_reach(studio: Studio, running: Runni
 def strict_studio(tmp_path: Path) -> Iterator[tuple[LabelStudioClient, str]]:
     """A Label Studio that, as by default, calls no local addresses."""
     port = free_port("127.0.0.1", 8097)
-    program = ensure_environment(FOLDER)
-    server = LabelStudioServer(program, tmp_path, port, ADMIN, calls_local_addresses=False)
+    server = LabelStudioServer(label_studio(), tmp_path, port, ADMIN, calls_local_addresses=False)
     with Processes() as processes:
         server.start(processes)
         token = server.personal_access_token(ADMIN)
