@@ -52,7 +52,7 @@ class SourceRow:
         """Weight, for people."""
         if self.is_counted:
             return "–" if self.weight is None else f"{self.weight:.3f}"
-        return "–" if self.kind == SourceKind.OWN else "not yet"
+        return "not yet" if self.num_tasks and self.kind != SourceKind.OWN else "–"
 
 
 def source_rows(service: Service, project_id: int) -> tuple[SourceRow, ...]:

@@ -1,5 +1,6 @@
 """The pages, in a real browser on a real project."""
 
+import csv
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -137,12 +138,13 @@ def pages(studio: Studio, running: Running) -> Pages:
         "annotator": f"{base}/annotators/{found.people['cat']}",
         "review": f"{base}/review",
         "task": f"{base}/tasks/{found.attacked}",
+        "models": f"{base}/models",
         "activity": f"{base}/activity",
     }
     return found
 
 
-KINDS = ("projects", "overview", "annotators", "annotator", "review", "task", "activity")
+KINDS = ("projects", "overview", "annotators", "annotator", "review", "task", "models", "activity")
 DRAWN = {
     "projects": ".card.linked",
     "overview": ".matrix td",
@@ -150,6 +152,7 @@ DRAWN = {
     "annotator": ".matrix td",
     "review": ".ag-center-cols-container .ag-row .cell-link",
     "task": ".parts tfoot td",
+    "models": "main tbody tr",
     "activity": "main tbody tr",
 }
 
@@ -251,6 +254,29 @@ def test_links_lead_from_page_to_page(open_page: Open, pages: Pages) -> None:
     page.go_back()
     drawn(page, "annotator")
     assert page.url == pages.url + pages.addresses["annotator"]
+
+
+def test_models_are_uploaded_and_dropped(open_page: Open, pages: Pages, tmp_path: Path) -> None:
+    page = drawn(open_page(pages.addresses["models"]), "models")
+    report = page.locator("#models-report")
+    (tmp_path / "wrong.csv").write_text("doc,a\n1,1\n")
+    page.locator("#models-file input").set_input_files(tmp_path / "wrong.csv")
+    expect(report).to_contain_text("wrong.csv has no column 'task'")
+    info = pages.store.read_info()
+    assert info is not None
+    classes = info.questions[0].classes
+    file = tmp_path / "their model.csv"
+    with file.open("w", newline="") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(["task", *classes])
+        writer.writerows([task, 1, *[0] * (len(classes) - 1)] for task in pages.tasks)
+        writer.writerow([pages.tasks[0], 0.5])
+    page.locator("#models-file input").set_input_files(file)
+    expect(report).to_contain_text("their-model is stored", timeout=15_000)
+    expect(report).to_contain_text("1 rows not used")
+    page.get_by_role("button", name="Drop their-model").click()
+    expect(report).to_contain_text("their-model is forgotten", timeout=15_000)
+    expect(page.get_by_role("button", name="Drop their-model")).to_have_count(0)
 
 
 def test_the_leaderboard_sorts(open_page: Open, pages: Pages) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 from flask import request
 
 from backend.errors import CrowdlabError, PredictionsError, PredictionsTooLargeError
@@ -101,6 +101,12 @@ def show(service: Service, place: Place) -> Component:
 
 def register(app: Dash, service: Service) -> None:
     """Take predictions in, and out."""
+    app.clientside_callback(
+        ClientsideFunction("crowdlab", "nameUpload"),
+        Output("models-sources", "id"),
+        Input("models-sources", "children"),
+        State("models-file", "id"),
+    )
 
     @app.callback(
         Output("models-sources", "children"),

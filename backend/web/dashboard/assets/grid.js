@@ -60,6 +60,16 @@
 
   const client = (window.dash_clientside = window.dash_clientside || {});
   client.crowdlab = {
+    /* Give the input of an upload a name, which Dash does not; it is drawn a moment later. */
+    nameUpload: function (_, id) {
+      function name(tries) {
+        const input = document.querySelector("#" + id + " input[type=file]");
+        if (input) input.setAttribute("aria-label", "File of predictions");
+        else if (tries) window.setTimeout(name, 100, tries - 1);
+      }
+      name(50);
+      return client.no_update;
+    },
     /* Name the window after the page, once it is drawn. */
     setTitle: function () {
       window.setTimeout(function () {
