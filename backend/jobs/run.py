@@ -118,8 +118,7 @@ def _noted(service: Service, project_id: int, kind: JobKind) -> Iterator[None]:
             )
             raise
         finally:
-            if store.is_disconnected():
-                store.forget()
+            if store.is_disconnected() and store.forget(only_disconnected=True):
                 service.metrics.forget(project_id)
         if kind is JobKind.REFRESH:
             store.save_last_error("")

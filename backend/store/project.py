@@ -727,12 +727,27 @@ class ProjectStore:
         yield changes
         changes.execute()
 
-    def forget(self) -> None:
-        """Delete everything that is known of the project."""
+    def forget(self, *, only_disconnected: bool = False) -> bool:
+        """Delete everything that is known of the project.
+
+        Parameters
+        ----------
+        only_disconnected
+            Leave it alone if it is connected by the time that its keys are found, which takes
+            a while in a large store: the project may be a new one then.
+
+        Returns
+        -------
+        bool
+            Whether it was deleted.
+        """
         found: Any = list(self.redis.scan_iter(match=self._key(keys.ALL), count=1000))
+        if only_disconnected and not self.is_disconnected():
+            return False
         for start in range(0, len(found), 100):
             self.redis.unlink(*found[start : start + 100])
         self.redis.srem(keys.PROJECTS, self.project_id)
+        return True
 
     def disconnect(self) -> None:
         """Refuse further work on the project, until `connect` or as long as a job may last."""

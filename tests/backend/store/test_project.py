@@ -118,6 +118,21 @@ def test_results_are_forgotten_but_not_the_data(store: ProjectStore) -> None:
     assert len(store.published(1).read()["task"]) == 0
 
 
+def test_a_project_that_is_connected_meanwhile_is_not_forgotten(redis: Redis) -> None:
+    class ConnectedMeanwhile(ProjectStore):
+        def is_disconnected(self) -> bool:
+            self.connect()
+            return super().is_disconnected()
+
+    store = ConnectedMeanwhile(redis, 25)
+    store.touch(INFO)
+    store.disconnect()
+    assert not store.forget(only_disconnected=True)
+    assert store.read_info() is not None
+    assert ProjectStore(redis, 25).forget()
+    assert store.read_info() is None
+
+
 def test_forgetting_leaves_other_projects_alone(redis: Redis) -> None:
     first, second = ProjectStore(redis, 2), ProjectStore(redis, 25)
     first.touch(INFO)
