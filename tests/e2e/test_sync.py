@@ -154,7 +154,10 @@ def test_a_tag_that_is_renamed_has_no_labels_any_more(studio: Studio, running: R
     annotation = studio.annotate(first, "ann", "positive")
     store = running.service.store(project)
     wait_for(lambda: len(store.consensus(1).read()["task"]) == 1)
+    wait_for(lambda: studio.client.project(project)["model_version"], 60)
     studio.client._request("DELETE", f"api/annotations/{annotation}/")
+    # Label Studio saves whole projects: of two changes at the same moment one is lost.
+    wait_for(lambda: not studio.client.project(project)["model_version"], 60)
     studio.client.update_project(
         project, label_config=CONFIG.replace('name="label"', 'name="mood"')
     )
