@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 import crowdlab_engine
 from backend.features.matrix import FeatureMatrix, feature_matrix
+from backend.features.models import NONE, Models
 from backend.jobs.foreign import ForeignClassifier, foreign_classifiers, foreign_recipe
 from backend.jobs.labels import counted_labels, engine_labels
 from backend.jobs.train_sets import train_sets
@@ -81,6 +82,7 @@ def train_classifiers(
     *,
     folds: int = 5,
     seconds: float = 60.0,
+    models: Models = NONE,
     is_busy: bool = False,
     progress: Progress = silent,
 ) -> TrainedClassifiers | None:
@@ -99,6 +101,8 @@ def train_classifiers(
         Of the cross-validation.
     seconds
         CPU seconds that it may take, all questions together.
+    models
+        Those by which the project's contents were described.
     is_busy
         People are labelling, so it is soon to be done again: then only what was chosen
         before is trained, and not before ten times the seconds of the last training have
@@ -107,6 +111,8 @@ def train_classifiers(
     info = store.read_info()
     last = store.read_summary()
     own_recipe = f"crowdlab_engine={crowdlab_engine.__version__} folds={folds} seconds={seconds:g}"
+    if models.recipe:
+        own_recipe += f" {models.recipe}"
     recipe = own_recipe
     if info is not None and (foreign := foreign_recipe(store, info)):
         recipe += f" sources={foreign}"
@@ -127,7 +133,7 @@ def train_classifiers(
             tuple(replace(one, others=some) for one, some in zip(kept, others, strict=True)),
             seconds=last.training_seconds,
         )
-    features = feature_matrix(store, info, tasks["task"])
+    features = feature_matrix(store, info, tasks["task"], models)
     media = store.read_media()
     missing = media.sentences() if media else []
     left_out = [] if features is None else features.sentences()

@@ -2,17 +2,22 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from backend.features.media import media_of, recipe_of
+from backend.features.models import load_models
+from backend.features.outcome import Outcome
 from backend.jobs import train
 from backend.jobs.recompute import recompute_project
 from backend.jobs.train import TrainedClassifiers, train_classifiers
 from backend.label_studio.questions import Question, Source
 from backend.store.project import ProjectInfo, ProjectStore, Summary
 from crowdlab_engine import Crowdlab, MultiannotatorLabels
+from tests.backend.features.disk_models import save_text_model
 from tests.backend.jobs.test_recompute import FIRST, SECOND, fill, moods, raw_task
 
 
@@ -172,3 +177,42 @@ def test_pairs_of_texts_are_compared(store: ProjectStore) -> None:
     (found,) = trained_of(store).questions
     assert found.pred_probs is not None
     assert (found.pred_probs.argmax(axis=1) == np.arange(120) % 2).mean() > 0.95
+
+
+def test_a_text_model_tells_what_words_that_occur_once_mean(
+    store: ProjectStore, tmp_path: Path
+) -> None:
+    words = tuple(f"w{number}" for number in range(100))
+    models = load_models(save_text_model(tmp_path / "model", words), None)
+    assert models.text is not None
+    vectors = models.text.vectors(words)
+    tasks = [
+        raw_task(n, dict.fromkeys((1, 2), "good" if vectors[n][0] > 0 else "bad"), {})
+        | {"data": {"text": words[n]}}
+        for n in range(100)
+    ]
+    fill(store, tasks, FIRST)
+    media = media_of(FIRST.sources, models)
+    recipe = recipe_of(media, models)
+    numbers = np.arange(100)
+    with store.transaction() as changes:
+        store.descriptors(recipe, 4).stage_all(changes, {"task": numbers, "values": vectors})
+        store.described(recipe, 1).stage_all(
+            changes,
+            {
+                "task": numbers,
+                "content": numbers,
+                "tried_at": np.zeros(100),
+                "outcome": np.full((100, 1), Outcome.READ),
+            },
+        )
+    (without,) = trained_of(store).questions
+    trained = trained_of(store, models=models)
+    (with_vectors,) = trained.questions
+    assert trained.recipe != trained_of(store).recipe
+    assert log_loss(without.description) > 0.6
+    assert log_loss(with_vectors.description) < 0.4
+
+
+def log_loss(description: str) -> float:
+    return float(description.partition("log loss ")[2].partition(",")[0])
