@@ -111,8 +111,7 @@ def examine_models(settings: Settings) -> Iterator[Finding]:
     for kind, model in found.items():
         subject = f"{kind.capitalize()} model"
         if problem := models.problems.get(kind):
-            message, _, remedy = problem.partition(". ")
-            yield Finding.fault(subject, message, remedy)
+            yield Finding.fault(subject, problem.message.removesuffix("."), problem.hint)
         elif model is not None:
             yield Finding.ok(subject, f"gives vectors of {model.width:,} numbers")
 

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from backend.features.extract import PAIRS, Columns, columns_of, sources_of
-from backend.features.media import media_of, places_of, recipe_of, width_of
+from backend.features.media import are_vectors, media_of, places_of, recipe_of, width_of
 from backend.features.models import NONE, Models
 from backend.features.outcome import Outcome
 from backend.label_studio.questions import Source
@@ -55,6 +55,17 @@ class FeatureMatrix:
     """Which columns are counts of words, shape (D,); the others are numbers."""
     is_known: NDArray[np.bool_]
     """Which tasks have a feature at all, shape (N,)."""
+    is_vector: NDArray[np.bool_]
+    """Which columns are vectors by models on disk, as far as they stand apart, shape (D,)."""
+
+    def without_vectors(self) -> FeatureMatrix:
+        """The same without vectors by models; the same, if nothing else would be left."""
+        if not self.is_vector.any() or self.is_vector.all():
+            return self
+        kept = np.flatnonzero(~self.is_vector)
+        return FeatureMatrix(
+            self.matrix[:, kept], self.is_count[kept], self.is_known, self.is_vector[kept]
+        )
 
     def sentences(self) -> list[str]:
         """What people should know of the tasks without any feature; nothing if there are none."""
@@ -112,14 +123,16 @@ def feature_matrix(
             dense.append(_numbers(some, columns, tasks))
     media = media_of(sources, models)
     vectors: csr_array | None = None
+    described = np.zeros(0, dtype=np.bool_)
     words, likeness = _sparse(texts, tasks), _sparse(compared, tasks)
     if media and (found := _descriptors(store, media, tasks, models)) is not None:
-        descriptors, is_read = found
+        descriptors, is_read, is_vector = found
         is_known |= is_read
         are_texts = all(source.kind == "text" for source in media)
         if words is not None and not dense and are_texts:
             vectors = csr_array(_shortened(descriptors))
         else:
+            described = np.r_[np.zeros(sum(one.shape[1] for one in dense), bool), is_vector]
             dense.append(descriptors)
     if not dense:
         return _of_texts(words, vectors, likeness, is_known)
@@ -128,7 +141,9 @@ def feature_matrix(
     if likeness is not None:
         dense.append(np.asarray(likeness.toarray(), dtype=np.float32))
     matrix = np.hstack(dense)
-    return FeatureMatrix(matrix, np.zeros(matrix.shape[1], dtype=bool), is_known)
+    width = matrix.shape[1]
+    is_vector = np.pad(described, (0, width - len(described)))
+    return FeatureMatrix(matrix, np.zeros(width, dtype=bool), is_known, is_vector)
 
 
 def _of_texts(
@@ -142,8 +157,11 @@ def _of_texts(
     if not parts:
         return None
     matrix = csr_array(hstack(parts, format="csr"))
+    column = np.arange(matrix.shape[1])
     num_words = 0 if words is None else words.shape[1]
-    return FeatureMatrix(matrix, np.arange(matrix.shape[1]) < num_words, is_known)
+    num_numbers = 0 if vectors is None else vectors.shape[1]
+    is_count = column < num_words
+    return FeatureMatrix(matrix, is_count, is_known, ~is_count & (column < num_words + num_numbers))
 
 
 def _rows_of(rows: Arrays, columns: Columns) -> Arrays:
@@ -231,14 +249,16 @@ def _sample(size: int) -> NDArray[np.int64]:
 
 def _descriptors(
     store: ProjectStore, media: Sequence[Source], tasks: NDArray[np.int64], models: Models
-) -> tuple[Dense, NDArray[np.bool_]] | None:
+) -> tuple[Dense, NDArray[np.bool_], NDArray[np.bool_]] | None:
     """Descriptors of files and texts, with which of them there are where not all are there.
 
     Returns
     -------
     ndarray of float32, shape (N, D)
     ndarray of bool, shape (N,)
-        Whether a task has one that was read. None instead of both if none has.
+        Whether a task has one that was read.
+    ndarray of bool, shape (D,)
+        Which columns are vectors by models. None instead of all if no task has a file or text.
     """
     recipe, width = recipe_of(media, models), width_of(media, models)
     places = places_of(media, models)
@@ -266,7 +286,12 @@ def _descriptors(
             _put(rows, tasks[there], some)
             _fill(some, is_read[there], mean, places)
             values[there] = reducer.transform(some)
-    return np.hstack([values, _marks(is_read)]), np.asarray(is_read.any(axis=1))
+    is_vector = are_vectors(media, models)
+    if values.shape[1] != width:  # descriptors and vectors are mixed
+        is_vector = np.zeros(values.shape[1], dtype=bool)
+    marks = _marks(is_read)
+    is_vector = np.pad(is_vector, (0, marks.shape[1]))
+    return np.hstack([values, marks]), np.asarray(is_read.any(axis=1)), is_vector
 
 
 def _put(rows: Arrays, tasks: NDArray[np.int64], values: Dense) -> None:

@@ -60,6 +60,16 @@ def places_of(sources: Sequence[Source], models: Models = NONE) -> list[slice]:
     ]
 
 
+def are_vectors(sources: Sequence[Source], models: Models = NONE) -> NDArray[np.bool_]:
+    """Which columns of all these sources are vectors by models, shape (D,)."""
+    found = []
+    for source in sources:
+        model = _model_of(source.kind, models)
+        num_vector = 0 if model is None else model.width
+        found.append(np.arange(width := _width_of(source.kind, models)) >= width - num_vector)
+    return np.concatenate(found) if found else np.zeros(0, dtype=bool)
+
+
 def _width_of(kind: str, models: Models) -> int:
     model = _model_of(kind, models)
     own = _DESCRIBERS[kind][1] if kind in KINDS else 0

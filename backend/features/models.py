@@ -23,8 +23,8 @@ class Models:
 
     text: TextModel | None = None
     image: ImageModel | None = None
-    problems: Mapping[str, str] = field(default_factory=dict)
-    """Why one cannot be used, as a sentence, by the kind of its contents."""
+    problems: Mapping[str, SettingsError] = field(default_factory=dict)
+    """Why one cannot be used, by the kind of its contents."""
 
     @property
     def recipe(self) -> str:
@@ -47,21 +47,21 @@ def load_models(text: Path | None, image: Path | None) -> Models:
     image
         ONNX file; None for none.
     """
-    problems: dict[str, str] = {}
+    problems: dict[str, SettingsError] = {}
     text_model = _loaded("text", TextModel, text, problems)
     image_model = _loaded("image", ImageModel, image, problems)
-    for sentence in problems.values():
-        log.warning("%s", sentence)
+    for problem in problems.values():
+        log.warning("%s", problem)
     return Models(text_model, image_model, problems)
 
 
 def _loaded(
-    kind: str, load: Callable[[Path], T], path: Path | None, problems: dict[str, str]
+    kind: str, load: Callable[[Path], T], path: Path | None, problems: dict[str, SettingsError]
 ) -> T | None:
     if path is None:
         return None
     try:
         return load(path)
     except SettingsError as error:
-        problems[kind] = str(error)
+        problems[kind] = error
         return None

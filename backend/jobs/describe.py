@@ -117,7 +117,7 @@ def describe_files(
 def _problems_of(models: Models, sources: Sequence[Source]) -> tuple[str, ...]:
     """Why models of which the project has contents cannot be used."""
     kinds = {source.kind for source in sources}
-    return tuple(sentence for kind, sentence in models.problems.items() if kind in kinds)
+    return tuple(str(problem) for kind, problem in models.problems.items() if kind in kinds)
 
 
 def _forget(store: ProjectStore, known: MediaReport) -> None:

@@ -34,6 +34,9 @@ from crowdlab_engine import (
 
 log = logging.getLogger(__name__)
 
+WITH_VECTORS = " with a model's vectors"
+"""End of the name of a classifier that learns from vectors of a model on disk, too."""
+
 _REST = 10
 """While people are labelling, training takes no more than one part in so many of the time."""
 
@@ -155,13 +158,14 @@ def train_classifiers(
         counted = counted_labels(annotations, number)
         labels = engine_labels(tasks["task"], counted, number, question)
         left = began + seconds - time.process_time()
-        portfolio = Portfolio(
-            None if features is None else features.is_count,
-            seconds=max(left / (len(info.questions) - number), 1e-3),
-            n_splits=folds,
-        )
         found = _train(
-            portfolio, labels, features, tasks["content"], previous[number], is_busy=is_busy
+            labels,
+            features,
+            tasks["content"],
+            previous[number],
+            folds=folds,
+            seconds=max(left / (len(info.questions) - number), 1e-3),
+            is_busy=is_busy,
         )
         if isinstance(found, str):
             described = ". ".join([f"none: {found}", *missing]).removesuffix(".")
@@ -236,17 +240,19 @@ def _previous_names(last: Summary | None, info: ProjectInfo) -> Sequence[str]:
 
 
 def _train(
-    portfolio: Portfolio,
     labels: MultiannotatorLabels,
     features: FeatureMatrix | None,
     contents: NDArray[Any],
     previous: str,
     *,
+    folds: int,
+    seconds: float,
     is_busy: bool,
 ) -> TrainedPortfolio | str:
     """Train on the consensus of the annotators, or say why nothing is trained.
 
-    Tasks without any feature are left out: they would look all alike to a classifier.
+    Tasks without any feature are left out: they would look all alike to a classifier. Whether
+    the vectors of a model on disk help is told, out of sample, by training without them as well.
     """
     if features is None:
         return "the tasks hold no text, number, image or sound that can be read"
@@ -256,17 +262,30 @@ def _train(
     if not labels.num_annotations[known].any():
         return "none of the tasks with an answer holds anything that can be read"
     alone = Crowdlab().fit(labels)
+    forms = {"": features.without_vectors(), WITH_VECTORS: features}
+    if not features.is_vector.any():
+        del forms[WITH_VECTORS]
+    elif is_busy and previous:
+        kept = WITH_VECTORS if previous.endswith(WITH_VECTORS) else ""
+        forms = {kept: forms[kept]}
+    found: list[TrainedPortfolio] = []
     try:
-        # Threads of the linear algebra only get into each other's way at these sizes.
-        with threadpool_limits(limits=1):
-            return portfolio.train(
-                features.matrix[known],
-                labels.take(known),
-                alone.consensus_label_[known],
-                sample_weight=np.nan_to_num(alone.consensus_quality_score_)[known],
-                groups=contents[known],
-                previous=previous,
-                only_previous=is_busy,
-            )
+        for suffix, form in forms.items():
+            left = seconds - sum(one.seconds for one in found)
+            allowed = max(left / (len(forms) - len(found)), 1e-3)
+            portfolio = Portfolio(form.is_count, seconds=allowed, n_splits=folds)
+            # Threads of the linear algebra only get into each other's way at these sizes.
+            with threadpool_limits(limits=1):
+                trained = portfolio.train(
+                    form.matrix[known],
+                    labels.take(known),
+                    alone.consensus_label_[known],
+                    sample_weight=np.nan_to_num(alone.consensus_quality_score_)[known],
+                    groups=contents[known],
+                    previous=previous.removesuffix(WITH_VECTORS),
+                    only_previous=is_busy,
+                )
+            found.append(replace(trained, name=trained.name + suffix))
     except NotEnoughLabels as reason:
         return str(reason)
+    return min(found, key=lambda one: one.log_loss)

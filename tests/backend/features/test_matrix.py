@@ -166,6 +166,11 @@ def test_vectors_of_texts_stand_beside_words_and_are_shortened_where_there_are_m
     (words,) = np.nonzero(found.is_count)
     np.testing.assert_array_equal(found.matrix[:, words].toarray(), without.matrix.toarray())
     np.testing.assert_allclose(found.matrix[:, ~found.is_count].toarray(), values, atol=1e-3)
+    np.testing.assert_array_equal(found.is_vector, ~found.is_count)
+    alone = found.without_vectors()
+    np.testing.assert_array_equal(alone.matrix.toarray(), without.matrix.toarray())
+    assert alone.is_count.all()
+    assert alone.without_vectors() is alone
     monkeypatch.setattr(matrix, "MOST_VECTORS", 30)
     short = feature_matrix(store, info, tasks, models)
     assert short is not None
@@ -183,3 +188,5 @@ def test_vectors_of_texts_beside_numbers_are_dense(store: ProjectStore, tmp_path
     assert not found.is_count.any()
     np.testing.assert_array_equal(found.matrix[:, 0], [3, 4])
     np.testing.assert_array_equal(found.matrix[:, 1:5], vectors)
+    assert np.flatnonzero(found.is_vector).tolist() == [1, 2, 3, 4]
+    assert found.without_vectors().matrix.shape == (2, found.matrix.shape[1] - 4)

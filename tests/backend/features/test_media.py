@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from backend.features import audio, image
-from backend.features.media import describe, media_of, places_of, recipe_of, width_of
+from backend.features.media import are_vectors, describe, media_of, places_of, recipe_of, width_of
 from backend.features.models import NONE, load_models
 from backend.label_studio.questions import Source
 from tests.backend.features.disk_models import save_image_model, save_text_model
@@ -47,6 +47,10 @@ def test_models_add_their_vectors(tmp_path: Path) -> None:
     widths = [one.stop - one.start for one in places_of([TEXT, AUDIO, IMAGE], models)]
     assert widths == [4, audio.WIDTH, image.WIDTH + 3]
     assert width_of([TEXT, AUDIO, IMAGE], models) == sum(widths)
+    is_vector = np.split(are_vectors([TEXT, AUDIO, IMAGE], models), np.cumsum(widths)[:-1])
+    assert [int(one.sum()) for one in is_vector] == [4, 0, 3]
+    assert is_vector[2][-3:].all()
+    assert not are_vectors([AUDIO, IMAGE]).any()
     content = encoded(Image.new("RGB", (20, 20), "red"))
     found = describe(content, "image", models)
     np.testing.assert_array_equal(found[: image.WIDTH], describe(content, "image"))

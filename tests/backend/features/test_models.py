@@ -32,5 +32,5 @@ def test_a_model_that_cannot_be_loaded_leaves_the_other_one(
     assert models.image is not None
     assert models.text is None
     assert list(models.problems) == ["text"]
-    assert "has no config.json" in models.problems["text"]
-    assert models.problems["text"] in caplog.text
+    assert "has no config.json" in models.problems["text"].message
+    assert str(models.problems["text"]) in caplog.text
