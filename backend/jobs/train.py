@@ -271,9 +271,9 @@ def _train(
     found: list[TrainedPortfolio] = []
     try:
         for suffix, form in forms.items():
-            left = seconds - sum(one.seconds for one in found)
-            allowed = max(left / (len(forms) - len(found)), 1e-3)
-            portfolio = Portfolio(form.is_count, seconds=allowed, n_splits=folds)
+            # Without vectors there is as much time as if there were no model.
+            left = max(seconds - sum(one.seconds for one in found), 1e-3)
+            portfolio = Portfolio(form.is_count, seconds=left, n_splits=folds)
             # Threads of the linear algebra only get into each other's way at these sizes.
             with threadpool_limits(limits=1):
                 trained = portfolio.train(
