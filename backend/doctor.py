@@ -13,6 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from backend.errors import CrowdlabError, ProjectNotFoundError
+from backend.features.models import load_models
 from backend.jobs.labels import counted_labels
 from backend.jobs.queue import JobKind
 from backend.label_studio.client import LabelStudioClient
@@ -58,7 +59,7 @@ class Finding:
 def examine(settings: Settings) -> list[Finding]:
     """Check Redis, Label Studio, this service's processes and each connected project."""
     label_studio = examine_label_studio(settings)
-    findings = [label_studio, _web_of(settings)]
+    findings = [label_studio, _web_of(settings), *examine_models(settings)]
     try:
         connection = RedisConnection(settings)
     except CrowdlabError as error:
@@ -101,6 +102,18 @@ def examine_label_studio(settings: Settings, timeout: float = 15) -> Finding:
     except CrowdlabError as error:
         return Finding.fault("Label Studio", error.message, error.hint)
     return Finding.ok("Label Studio", f"release {release} at {client.url} accepts {user}'s token")
+
+
+def examine_models(settings: Settings) -> Iterator[Finding]:
+    """Check that the models which the settings name can be loaded."""
+    models = load_models(settings.text_model, settings.image_model)
+    found = {"text": models.text, "image": models.image}
+    for kind, model in found.items():
+        subject = f"{kind.capitalize()} model"
+        if problem := models.problems.get(kind):
+            yield Finding.fault(subject, problem.message.removesuffix("."), problem.hint)
+        elif model is not None:
+            yield Finding.ok(subject, f"gives vectors of {model.width:,} numbers")
 
 
 def _web_of(settings: Settings) -> Finding:

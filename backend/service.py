@@ -7,6 +7,7 @@ from functools import cached_property
 from redis import Redis
 
 from backend.features.fetch import ContentFetcher
+from backend.features.models import Models, load_models
 from backend.jobs.queue import JobQueue
 from backend.label_studio.breaker import Breaker
 from backend.label_studio.client import LabelStudioClient
@@ -68,6 +69,11 @@ class Service:
             self.settings.label_studio_public_url,
             ca_file=self.settings.ca_file,
         )
+
+    @cached_property
+    def models(self) -> Models:
+        """Models on disk that contents are described by, loaded when they are first needed."""
+        return load_models(self.settings.text_model, self.settings.image_model)
 
     @cached_property
     def breaker(self) -> Breaker:

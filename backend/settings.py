@@ -408,6 +408,22 @@ class Settings(BaseSettings):
             "as pred_probs."
         ),
     )
+    text_model: Path | None = Field(
+        None,
+        validation_alias="CROWDLAB_TEXT_MODEL",
+        description=(
+            "Folder of a static model of model2vec, whose vectors of texts classifiers learn from "
+            "as well; needs the extra `models`. Nothing is downloaded."
+        ),
+    )
+    image_model: Path | None = Field(
+        None,
+        validation_alias="CROWDLAB_IMAGE_MODEL",
+        description=(
+            "ONNX file of a model that gives an image a vector, from which classifiers learn as "
+            "well; needs the extra `models`."
+        ),
+    )
     max_upload_mb: int = Field(
         64,
         ge=1,
@@ -477,6 +493,20 @@ class Settings(BaseSettings):
             ("redis://", "rediss://", "unix://")
         ):
             raise ValueError("it must start with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("text_model")
+    @classmethod
+    def _check_folder(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            raise ValueError("it is no folder; models are read from disk, never downloaded")
+        return value
+
+    @field_validator("image_model")
+    @classmethod
+    def _check_file(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError("it is no file; models are read from disk, never downloaded")
         return value
 
     @field_validator("ca_file")

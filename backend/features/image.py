@@ -88,7 +88,7 @@ def describe_image(content: bytes) -> Pixels:
     UnreadableError
         It is not such a file, or has more than `MOST_PIXELS` pixels.
     """
-    colours, width, height = _decode(content)
+    colours, width, height = decode(content)
     red, green, blue = colours
     grey = 0.299 * red + 0.587 * green + 0.114 * blue
     outlines, harmonics = _outlines(grey)
@@ -106,8 +106,30 @@ def describe_image(content: bytes) -> Pixels:
     return described
 
 
-def _decode(content: bytes) -> tuple[Pixels, int, int]:
-    """Colours at the normal size, 0 to 1, shape (3, SIDE, SIDE); original width and height."""
+def decode(content: bytes, size: tuple[int, int] = (SIDE, SIDE)) -> tuple[Pixels, int, int]:
+    """Decode an image, as a browser would show it.
+
+    Parameters
+    ----------
+    content
+        A file in one of `FORMATS`.
+    size
+        Width and height in pixels to which it is brought.
+
+    Returns
+    -------
+    ndarray of float32, shape (3, height, width)
+        Red, green and blue, 0 to 1.
+    int
+        Original width.
+    int
+        Original height.
+
+    Raises
+    ------
+    UnreadableError
+        It is not such a file, or has more than `MOST_PIXELS` pixels.
+    """
     if _is_svg(content):
         raise UnreadableError(Outcome.SVG)
     try:
@@ -118,8 +140,8 @@ def _decode(content: bytes) -> tuple[Pixels, int, int]:
                 if width * height > MOST_PIXELS:
                     raise UnreadableError(Outcome.TOO_MANY_PIXELS)
                 # A JPEG is decoded at a fraction of its size.
-                image.draft("RGB", (2 * SIDE, 2 * SIDE))
-                small = _upright(image)
+                image.draft("RGB", (2 * size[0], 2 * size[1]))
+                small = _upright(image, size)
                 pixels = np.asarray(small).transpose(2, 0, 1).astype(np.float32) / 255
     except UnreadableError:
         raise
@@ -137,9 +159,8 @@ def _is_svg(content: bytes) -> bool:
     return head.startswith(b"<") and b"<svg" in head
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """The image at the normal size in RGB, on white, as a browser would show it."""
-    size = (SIDE, SIDE)
+def _upright(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The image at a size in RGB, on white, as a browser would show it."""
     if image.mode.startswith("I"):
         # 16 bits per pixel; Pillow would cut off what is above 255.
         image = Image.fromarray((np.asarray(image, dtype=np.float32) / 257).astype(np.uint8))
@@ -149,7 +170,8 @@ def _upright(image: Image.Image) -> Image.Image:
     elif image.mode not in {"RGB", "L"}:
         image = image.convert("RGB")
     small = image.resize(size, Image.Resampling.BILINEAR).convert("RGB")
-    return ImageOps.exif_transpose(small) or small
+    turned = ImageOps.exif_transpose(small) or small
+    return turned if turned.size == size else turned.resize(size, Image.Resampling.BILINEAR)
 
 
 def _outlines(grey: Pixels) -> tuple[Pixels, Pixels]:

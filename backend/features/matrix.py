@@ -15,7 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from backend.features.extract import PAIRS, Columns, columns_of, sources_of
-from backend.features.media import media_of, places_of, recipe_of, width_of
+from backend.features.media import are_vectors, media_of, places_of, recipe_of, width_of
+from backend.features.models import NONE, Models
 from backend.features.outcome import Outcome
 from backend.label_studio.questions import Source
 from backend.store.arrays import Arrays
@@ -30,6 +31,10 @@ FILE_COMPONENTS = 256
 
 MOST_DESCRIPTORS = 20_000_000
 """Descriptors times tasks beyond which a project is large in this sense."""
+
+MOST_VECTORS = 5_000_000
+"""Numbers of texts' vectors that stand beside counts of words; in projects with more, each vector
+is brought to as many as there is room for."""
 
 _SAMPLE = 10_000
 """Tasks from which it is learned how to bring features to fewer."""
@@ -50,6 +55,17 @@ class FeatureMatrix:
     """Which columns are counts of words, shape (D,); the others are numbers."""
     is_known: NDArray[np.bool_]
     """Which tasks have a feature at all, shape (N,)."""
+    is_vector: NDArray[np.bool_]
+    """Which columns are vectors by models on disk, as far as they stand apart, shape (D,)."""
+
+    def without_vectors(self) -> FeatureMatrix:
+        """The same without vectors by models; the same, if nothing else would be left."""
+        if not self.is_vector.any() or self.is_vector.all():
+            return self
+        kept = np.flatnonzero(~self.is_vector)
+        return FeatureMatrix(
+            self.matrix[:, kept], self.is_count[kept], self.is_known, self.is_vector[kept]
+        )
 
     def sentences(self) -> list[str]:
         """What people should know of the tasks without any feature; nothing if there are none."""
@@ -63,7 +79,7 @@ class FeatureMatrix:
 
 
 def feature_matrix(
-    store: ProjectStore, info: ProjectInfo, tasks: NDArray[np.int64]
+    store: ProjectStore, info: ProjectInfo, tasks: NDArray[np.int64], models: Models = NONE
 ) -> FeatureMatrix | None:
     """Read the features of tasks, in the order of the tasks.
 
@@ -72,10 +88,16 @@ def feature_matrix(
     task lacks a number or a file, the mean of the others stands, and a column of its own says
     so. No label plays a part in any of this.
 
+    Where there are but texts, vectors by a model stand beside the counts of words, so that
+    classifiers can learn from either or both; in a large project they are shortened. Beside
+    anything else they are descriptors like others.
+
     Parameters
     ----------
     tasks
         Ids of N tasks, ascending.
+    models
+        Those by which the project's contents were described.
 
     Returns
     -------
@@ -99,32 +121,47 @@ def feature_matrix(
             compared.append(some)
         else:
             dense.append(_numbers(some, columns, tasks))
-    media = media_of(sources)
-    if media and (found := _descriptors(store, media, tasks)) is not None:
-        descriptors, is_read = found
-        dense.append(descriptors)
-        is_known |= is_read
+    media = media_of(sources, models)
+    vectors: csr_array | None = None
+    described = np.zeros(0, dtype=np.bool_)
     words, likeness = _sparse(texts, tasks), _sparse(compared, tasks)
+    if media and (found := _descriptors(store, media, tasks, models)) is not None:
+        descriptors, is_read, is_vector = found
+        is_known |= is_read
+        are_texts = all(source.kind == "text" for source in media)
+        if words is not None and not dense and are_texts:
+            vectors = csr_array(_shortened(descriptors))
+        else:
+            described = np.r_[np.zeros(sum(one.shape[1] for one in dense), bool), is_vector]
+            dense.append(descriptors)
     if not dense:
-        return _of_texts(words, likeness, is_known)
+        return _of_texts(words, vectors, likeness, is_known)
     if words is not None:
         dense.append(_components_of(words))
     if likeness is not None:
         dense.append(np.asarray(likeness.toarray(), dtype=np.float32))
     matrix = np.hstack(dense)
-    return FeatureMatrix(matrix, np.zeros(matrix.shape[1], dtype=bool), is_known)
+    width = matrix.shape[1]
+    is_vector = np.pad(described, (0, width - len(described)))
+    return FeatureMatrix(matrix, np.zeros(width, dtype=bool), is_known, is_vector)
 
 
 def _of_texts(
-    words: csr_array | None, likeness: csr_array | None, is_known: NDArray[np.bool_]
+    words: csr_array | None,
+    vectors: csr_array | None,
+    likeness: csr_array | None,
+    is_known: NDArray[np.bool_],
 ) -> FeatureMatrix | None:
-    """Words, and how alike the texts are."""
-    parts = [part for part in (words, likeness) if part is not None]
+    """Words, vectors of the texts by a model, and how alike the texts are."""
+    parts = [part for part in (words, vectors, likeness) if part is not None]
     if not parts:
         return None
     matrix = csr_array(hstack(parts, format="csr"))
+    column = np.arange(matrix.shape[1])
     num_words = 0 if words is None else words.shape[1]
-    return FeatureMatrix(matrix, np.arange(matrix.shape[1]) < num_words, is_known)
+    num_numbers = 0 if vectors is None else vectors.shape[1]
+    is_count = column < num_words
+    return FeatureMatrix(matrix, is_count, is_known, ~is_count & (column < num_words + num_numbers))
 
 
 def _rows_of(rows: Arrays, columns: Columns) -> Arrays:
@@ -193,6 +230,16 @@ def _components_of(words: csr_array) -> Dense:
     return np.asarray(svd.fit(weights[_sample(words.shape[0])]).transform(weights), np.float32)
 
 
+def _shortened(vectors: Dense) -> Dense:
+    """Vectors of as many numbers as there is room for beside counts of words."""
+    size, width = vectors.shape
+    if vectors.size <= MOST_VECTORS:
+        return vectors
+    number = min(max(1, MOST_VECTORS // size), width)
+    reducer = PCA(number, random_state=0).fit(vectors[_sample(size)])
+    return np.asarray(reducer.transform(vectors), dtype=np.float32)
+
+
 def _sample(size: int) -> NDArray[np.int64]:
     """Positions of some tasks, all of them if there are few."""
     if size <= _SAMPLE:
@@ -201,17 +248,20 @@ def _sample(size: int) -> NDArray[np.int64]:
 
 
 def _descriptors(
-    store: ProjectStore, media: Sequence[Source], tasks: NDArray[np.int64]
-) -> tuple[Dense, NDArray[np.bool_]] | None:
-    """Descriptors of files, with which files there are where they are not all there.
+    store: ProjectStore, media: Sequence[Source], tasks: NDArray[np.int64], models: Models
+) -> tuple[Dense, NDArray[np.bool_], NDArray[np.bool_]] | None:
+    """Descriptors of files and texts, with which of them there are where not all are there.
 
     Returns
     -------
     ndarray of float32, shape (N, D)
     ndarray of bool, shape (N,)
-        Whether a task has a file that was read. None instead of both if none has.
+        Whether a task has one that was read.
+    ndarray of bool, shape (D,)
+        Which columns are vectors by models. None instead of all if no task has a file or text.
     """
-    recipe, width = recipe_of(media), width_of(media)
+    recipe, width = recipe_of(media, models), width_of(media, models)
+    places = places_of(media, models)
     is_read = _which_are_read(store.described(recipe, len(media)), tasks, len(media))
     if not is_read.any():
         return None
@@ -219,14 +269,14 @@ def _descriptors(
     sample = _sample(len(tasks))
     drawn = np.zeros((len(sample), width), dtype=np.float32)
     _put(table.read(tasks[sample]), tasks[sample], drawn)
-    mean = _means(drawn, is_read[sample], media)
+    mean = _means(drawn, is_read[sample], places)
     if len(tasks) * width <= MOST_DESCRIPTORS:
         values = np.zeros((len(tasks), width), dtype=np.float32)
         for rows in table.parts():
             _put(rows, tasks, values)
-        _fill(values, is_read, mean, media)
+        _fill(values, is_read, mean, places)
     else:
-        _fill(drawn, is_read[sample], mean, media)
+        _fill(drawn, is_read[sample], mean, places)
         number = min(FILE_COMPONENTS, *drawn.shape)
         reducer = make_pipeline(StandardScaler(), PCA(number, random_state=0)).fit(drawn)
         values = np.tile(reducer.transform(mean[None, :]).astype(np.float32), (len(tasks), 1))
@@ -234,9 +284,14 @@ def _descriptors(
             there = np.flatnonzero(np.isin(tasks, rows["task"]))
             some = np.zeros((len(there), width), dtype=np.float32)
             _put(rows, tasks[there], some)
-            _fill(some, is_read[there], mean, media)
+            _fill(some, is_read[there], mean, places)
             values[there] = reducer.transform(some)
-    return np.hstack([values, _marks(is_read)]), np.asarray(is_read.any(axis=1))
+    is_vector = are_vectors(media, models)
+    if values.shape[1] != width:  # descriptors and vectors are mixed
+        is_vector = np.zeros(values.shape[1], dtype=bool)
+    marks = _marks(is_read)
+    is_vector = np.pad(is_vector, (0, marks.shape[1]))
+    return np.hstack([values, marks]), np.asarray(is_read.any(axis=1)), is_vector
 
 
 def _put(rows: Arrays, tasks: NDArray[np.int64], values: Dense) -> None:
@@ -245,18 +300,18 @@ def _put(rows: Arrays, tasks: NDArray[np.int64], values: Dense) -> None:
     values[np.searchsorted(tasks, rows["task"])] = rows["values"]
 
 
-def _means(values: Dense, is_read: NDArray[np.bool_], media: Sequence[Source]) -> Dense:
+def _means(values: Dense, is_read: NDArray[np.bool_], places: Sequence[slice]) -> Dense:
     """Mean descriptor of each source, over the files that were read."""
     mean = np.zeros(values.shape[1], dtype=np.float32)
-    for number, place in enumerate(places_of(media)):
+    for number, place in enumerate(places):
         if is_read[:, number].any():
             mean[place] = values[is_read[:, number], place].mean(axis=0, dtype=np.float64)
     return mean
 
 
-def _fill(values: Dense, is_read: NDArray[np.bool_], mean: Dense, media: Sequence[Source]) -> None:
+def _fill(values: Dense, is_read: NDArray[np.bool_], mean: Dense, places: Sequence[slice]) -> None:
     """Put the mean in the place of files that were not read."""
-    for number, place in enumerate(places_of(media)):
+    for number, place in enumerate(places):
         values[~is_read[:, number], place] = mean[place]
 
 

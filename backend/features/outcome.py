@@ -30,6 +30,7 @@ class Outcome(IntEnum):
     NOT_CONTENT = 19
     ENCODED = 20
     NEEDS_SOUNDFILE = 21
+    NO_VECTOR = 22
 
 
 _REASONS = {
@@ -54,6 +55,7 @@ _REASONS = {
     Outcome.NOT_CONTENT: "at an address of Label Studio where it serves no contents of tasks",
     Outcome.NEEDS_SOUNDFILE: "FLAC, Ogg or MP3, which need the package soundfile (pip install "
     "soundfile)",
+    Outcome.NO_VECTOR: "such that the image model gives no vector of finite numbers for them",
     Outcome.ENCODED: "sent compressed, which nobody had asked for",
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from backend.features.outcome import reason_of
 
-_NOUNS = {"image": "images", "audio": "sounds"}
+_NOUNS = {"image": "images", "audio": "sounds", "text": "texts"}
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,8 @@ class MediaReport:
     retried_at: float
     """`ProjectInfo.fully_synced_at` since which contents that failed were tried again."""
     sources: tuple[SourceReport, ...]
+    problems: tuple[str, ...] = ()
+    """Models that cannot be used, as sentences."""
 
     @property
     def is_complete(self) -> bool:
@@ -84,8 +86,9 @@ class MediaReport:
         return not any(source.num_waiting for source in self.sources)
 
     def sentences(self) -> list[str]:
-        """What people should know; nothing if all contents were read."""
-        return [sentence for source in self.sources for sentence in source.sentences()]
+        """What people should know; nothing if all is well."""
+        of_sources = [sentence for source in self.sources for sentence in source.sentences()]
+        return [*self.problems, *of_sources]
 
     def to_json(self) -> str:
         """Plain form, for storage."""
@@ -101,4 +104,5 @@ class MediaReport:
             )
             for one in plain.pop("sources")
         )
-        return cls(**plain, sources=sources)
+        problems = tuple(plain.pop("problems", ()))
+        return cls(**plain, sources=sources, problems=problems)

@@ -1,4 +1,4 @@
-"""Read the files that tasks name, images and sounds, and keep descriptors of them."""
+"""Describe what tasks hold: images and sounds that they name, texts by a model if there is one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,26 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.errors import NothingToComputeError
-from backend.features.extract import content_hashes, sources_of
+from backend.features.extract import content_hashes, sources_of, text_of
 from backend.features.fetch import ContentFetcher
-from backend.features.media import describe, media_of, places_of, recipe_of, width_of
+from backend.features.media import (
+    KINDS,
+    LARGEST,
+    describe,
+    media_of,
+    places_of,
+    recipe_of,
+    width_of,
+)
+from backend.features.models import NONE, Models
+from backend.features.numeric import number_of
 from backend.features.outcome import Outcome, UnreadableError
 from backend.features.report import Failure, MediaReport, SourceReport
 from backend.label_studio.client import LabelStudioClient
@@ -29,6 +40,9 @@ log = logging.getLogger(__name__)
 
 TASKS_AT_ONCE = 64
 """Tasks whose files are read between two times that the store is written."""
+
+TEXTS_AT_ONCE = 1024
+"""The same of tasks without files, whose texts are described."""
 
 _MOST_FILES = 4
 """Files of one source of a task that are read; descriptors are their means."""
@@ -51,10 +65,11 @@ def describe_files(
     client: LabelStudioClient,
     fetcher: ContentFetcher,
     *,
+    models: Models = NONE,
     seconds: float | None = None,
     progress: Progress = silent,
 ) -> DescribeReport:
-    """Read the files of tasks that are new or changed, labelled tasks first.
+    """Read files and describe texts of tasks that are new or changed, labelled tasks first.
 
     What was read is stored every few tasks, so that a run that was cut short goes on where it
     ended. Tasks of equal contents are read once. A file that could not be read is tried again
@@ -62,6 +77,8 @@ def describe_files(
 
     Parameters
     ----------
+    models
+        Models whose vectors are kept as well. By others, everything is described anew.
     seconds
         Begin with no further tasks after so long; None has no limit.
 
@@ -71,24 +88,36 @@ def describe_files(
         Label Studio does not give the tasks; what was read stays.
     """
     info = store.read_info()
-    sources = media_of(sources_of(info.questions)) if info else ()
+    all_sources = sources_of(info.questions) if info else ()
+    sources = media_of(all_sources, models)
+    problems = _problems_of(models, all_sources)
     known = store.read_media()
-    if info is None or not sources:
+    if info is None or not (sources or problems):
         if known is not None:
             _forget(store, known)
         return DescribeReport()
-    recipe = recipe_of(sources)
+    recipe = recipe_of(sources, models)
     if known is not None and known.recipe != recipe:
         _forget(store, known)
         known = None
     if (
         known is not None
         and known.is_complete
+        and known.problems == problems
         and (known.data_version, known.retried_at) == (info.data_version, info.fully_synced_at)
     ):
         return DescribeReport()
-    run = _Run(store, client, fetcher, sources, recipe)
+    run = _Run(store, client, fetcher, sources, models, problems)
+    if not sources:
+        run.report(is_done=True)
+        return DescribeReport()
     return run.read_what_is_due(info, seconds, progress)
+
+
+def _problems_of(models: Models, sources: Sequence[Source]) -> tuple[str, ...]:
+    """Why models of which the project has contents cannot be used."""
+    kinds = {source.kind for source in sources}
+    return tuple(str(problem) for kind, problem in models.problems.items() if kind in kinds)
 
 
 def _forget(store: ProjectStore, known: MediaReport) -> None:
@@ -127,15 +156,22 @@ class _Run:
         client: LabelStudioClient,
         fetcher: ContentFetcher,
         sources: Sequence[Source],
-        recipe: str,
+        models: Models,
+        problems: tuple[str, ...],
     ) -> None:
         self._store = store
         self._client = client
         self._fetcher = fetcher
         self._sources = sources
-        self._recipe = recipe
-        self._described = store.described(recipe, len(sources))
-        self._descriptors = store.descriptors(recipe, width_of(sources))
+        self._models = models
+        self._problems = problems
+        self._recipe = recipe_of(sources, models)
+        self._width = width_of(sources, models)
+        self._described = store.described(self._recipe, len(sources))
+        self._descriptors = store.descriptors(self._recipe, self._width)
+        has_files = any(source.kind in KINDS for source in sources)
+        self._at_once = TASKS_AT_ONCE if has_files else TEXTS_AT_ONCE
+        self._step = "Reading images and sounds" if has_files else "Describing texts"
 
     def read_what_is_due(
         self, info: ProjectInfo, seconds: float | None, progress: Progress
@@ -149,10 +185,10 @@ class _Run:
         num_failed = done = 0
         try:
             while done < len(due):
-                progress("Reading images and sounds", done, len(due))
+                progress(self._step, done, len(due))
                 if seconds is not None and time.monotonic() - began >= seconds:
                     break
-                batch = self._read(info, due[done : done + TASKS_AT_ONCE], known)
+                batch = self._read(info, due[done : done + self._at_once], known)
                 num_failed += int(_has_failed(batch.outcome).sum())
                 if not batch.is_asked.all():
                     log.warning(
@@ -161,9 +197,9 @@ class _Run:
                         self._store.project_id,
                     )
                     break
-                done += TASKS_AT_ONCE
+                done += self._at_once
         finally:
-            self._report(is_done=done >= len(due))
+            self.report(is_done=done >= len(due))
         done = min(done, len(due))
         return DescribeReport(done, num_failed, len(due) - done)
 
@@ -199,7 +235,9 @@ class _Run:
         different, first, which = np.unique(contents, return_index=True, return_inverse=True)
         found = self._read_before(different, known)
         to_read = np.flatnonzero(~found.is_asked)
-        self._read_files(found, to_read, [data[int(tasks[first[one]])] for one in to_read])
+        wanted = [data[int(tasks[first[one]])] for one in to_read]
+        self._read_files(found, to_read, wanted)
+        self._describe_texts(found, to_read, wanted)
         batch = _Batch(found.outcome[which], found.features[which], found.is_asked[which])
         self._save(info, tasks, contents, batch)
         is_usable = batch.is_asked & ~_has_failed(batch.outcome).any(axis=1)
@@ -208,7 +246,7 @@ class _Run:
 
     def _read_before(self, contents: NDArray[np.uint64], known: Mapping[int, int]) -> _Batch:
         """What is stored of the files of equal contents; the rest is not asked for yet."""
-        found = _Batch.blank(len(contents), len(self._sources), width_of(self._sources))
+        found = _Batch.blank(len(contents), len(self._sources), self._width)
         candidates = [known.get(content, -1) for content in contents.tolist()]
         rows = self._described.read(candidates)
         values = self._descriptors.read(candidates)
@@ -228,12 +266,13 @@ class _Run:
             (row, number, value)
             for row, one in zip(rows.tolist(), data, strict=True)
             for number, source in enumerate(self._sources)
+            if source.kind in KINDS
             for value in _files_of(one.get(source.key))
         ]
-        answers = self._fetcher.read_all(
-            [(value, self._sources[number].kind) for _, number, value in wanted], describe
-        )
-        places = places_of(self._sources)
+        contents = [(value, self._sources[number].kind) for _, number, value in wanted]
+        describer = partial(describe, models=self._models)
+        answers = self._fetcher.read_all(contents, describer) if contents else []
+        places = places_of(self._sources, self._models)
         found.is_asked[rows] = True
         num_files = Counter((row, number) for row, number, _ in wanted)
         for (row, number, _), answer in zip(wanted, answers, strict=True):
@@ -245,6 +284,26 @@ class _Run:
                 if found.outcome[row, number] == Outcome.EMPTY:
                     found.outcome[row, number] = Outcome.READ
                 found.features[row, places[number]] += answer / num_files[row, number]
+
+    def _describe_texts(
+        self, found: _Batch, rows: NDArray[np.intp], data: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Describe texts of some tasks' data; one that says a number is none."""
+        model = self._models.text
+        if model is None:
+            return
+        places = places_of(self._sources, self._models)
+        for number, source in enumerate(self._sources):
+            if source.kind != "text":
+                continue
+            values = [one.get(source.key) for one in data]
+            texts = ["" if number_of(value) is not None else text_of(value) for value in values]
+            is_text = np.asarray([bool(text.strip()) for text in texts], dtype=bool)
+            described = rows[is_text]
+            found.outcome[described, number] = Outcome.READ
+            found.features[described, places[number]] = np.clip(
+                model.vectors([text for text in texts if text.strip()]), -LARGEST, LARGEST
+            )
 
     def _save(
         self,
@@ -280,7 +339,7 @@ class _Run:
                     newer = replace(now, data_version=now.data_version + 1)
                     self._store.stage_info(changes, newer)
 
-    def _report(self, *, is_done: bool) -> None:
+    def report(self, *, is_done: bool) -> None:
         """Store how far this has come, as people see it."""
         with self._store.lock():
             info = self._store.read_info()
@@ -292,6 +351,7 @@ class _Run:
                 recipe=self._recipe,
                 data_version=info.data_version if is_done else -1,
                 retried_at=info.fully_synced_at if is_done else 0.0,
+                problems=self._problems,
                 sources=tuple(
                     _report_of(source, len(tasks["task"]), rows["task"], rows["outcome"][:, number])
                     for number, source in enumerate(self._sources)

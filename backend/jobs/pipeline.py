@@ -51,7 +51,7 @@ _SEND_SECONDS = 20.0
 """How long one job sends changes before the next project has its turn."""
 
 _DESCRIBE_SECONDS = 60.0
-"""How long one job reads images and sounds before the consensus has its turn."""
+"""How long one job describes contents before the consensus has its turn."""
 
 _RETRY_SECONDS = 5
 _BUSY_SECONDS = 2.0
@@ -185,6 +185,7 @@ def _recompute_and_write(
         store,
         folds=service.settings.folds,
         seconds=service.settings.training_seconds,
+        models=service.models,
         is_busy=is_scheduled and not is_quiet,
         progress=progress,
     )
@@ -204,7 +205,7 @@ def _recompute_and_write(
 def _describe(
     service: Service, store: ProjectStore, *, is_scheduled: bool, progress: Progress
 ) -> None:
-    """Read images and sounds of new tasks; those that take too long follow by another job.
+    """Describe contents of new tasks; those that take too long follow by another job.
 
     Labels count without them, so no failure stops what comes after.
     """
@@ -213,6 +214,7 @@ def _describe(
             store,
             service.label_studio,
             service.content_fetcher(),
+            models=service.models,
             seconds=_DESCRIBE_SECONDS if is_scheduled else None,
             progress=progress,
         )

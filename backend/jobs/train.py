@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 import crowdlab_engine
 from backend.features.matrix import FeatureMatrix, feature_matrix
+from backend.features.models import NONE, Models
 from backend.jobs.foreign import ForeignClassifier, foreign_classifiers, foreign_recipe
 from backend.jobs.labels import counted_labels, engine_labels
 from backend.jobs.train_sets import train_sets
@@ -32,6 +33,9 @@ from crowdlab_engine import (
 )
 
 log = logging.getLogger(__name__)
+
+WITH_VECTORS = " with a model's vectors"
+"""End of the name of a classifier that learns from vectors of a model on disk, too."""
 
 _REST = 10
 """While people are labelling, training takes no more than one part in so many of the time."""
@@ -81,6 +85,7 @@ def train_classifiers(
     *,
     folds: int = 5,
     seconds: float = 60.0,
+    models: Models = NONE,
     is_busy: bool = False,
     progress: Progress = silent,
 ) -> TrainedClassifiers | None:
@@ -99,6 +104,8 @@ def train_classifiers(
         Of the cross-validation.
     seconds
         CPU seconds that it may take, all questions together.
+    models
+        Those by which the project's contents were described.
     is_busy
         People are labelling, so it is soon to be done again: then only what was chosen
         before is trained, and not before ten times the seconds of the last training have
@@ -107,6 +114,8 @@ def train_classifiers(
     info = store.read_info()
     last = store.read_summary()
     own_recipe = f"crowdlab_engine={crowdlab_engine.__version__} folds={folds} seconds={seconds:g}"
+    if models.recipe:
+        own_recipe += f" {models.recipe}"
     recipe = own_recipe
     if info is not None and (foreign := foreign_recipe(store, info)):
         recipe += f" sources={foreign}"
@@ -127,7 +136,7 @@ def train_classifiers(
             tuple(replace(one, others=some) for one, some in zip(kept, others, strict=True)),
             seconds=last.training_seconds,
         )
-    features = feature_matrix(store, info, tasks["task"])
+    features = feature_matrix(store, info, tasks["task"], models)
     media = store.read_media()
     missing = media.sentences() if media else []
     left_out = [] if features is None else features.sentences()
@@ -149,13 +158,14 @@ def train_classifiers(
         counted = counted_labels(annotations, number)
         labels = engine_labels(tasks["task"], counted, number, question)
         left = began + seconds - time.process_time()
-        portfolio = Portfolio(
-            None if features is None else features.is_count,
-            seconds=max(left / (len(info.questions) - number), 1e-3),
-            n_splits=folds,
-        )
         found = _train(
-            portfolio, labels, features, tasks["content"], previous[number], is_busy=is_busy
+            labels,
+            features,
+            tasks["content"],
+            previous[number],
+            folds=folds,
+            seconds=max(left / (len(info.questions) - number), 1e-3),
+            is_busy=is_busy,
         )
         if isinstance(found, str):
             described = ". ".join([f"none: {found}", *missing]).removesuffix(".")
@@ -230,17 +240,19 @@ def _previous_names(last: Summary | None, info: ProjectInfo) -> Sequence[str]:
 
 
 def _train(
-    portfolio: Portfolio,
     labels: MultiannotatorLabels,
     features: FeatureMatrix | None,
     contents: NDArray[Any],
     previous: str,
     *,
+    folds: int,
+    seconds: float,
     is_busy: bool,
 ) -> TrainedPortfolio | str:
     """Train on the consensus of the annotators, or say why nothing is trained.
 
-    Tasks without any feature are left out: they would look all alike to a classifier.
+    Tasks without any feature are left out: they would look all alike to a classifier. Whether
+    the vectors of a model on disk help is told, out of sample, by training without them as well.
     """
     if features is None:
         return "the tasks hold no text, number, image or sound that can be read"
@@ -250,17 +262,30 @@ def _train(
     if not labels.num_annotations[known].any():
         return "none of the tasks with an answer holds anything that can be read"
     alone = Crowdlab().fit(labels)
+    forms = {"": features.without_vectors(), WITH_VECTORS: features}
+    if not features.is_vector.any():
+        del forms[WITH_VECTORS]
+    elif is_busy and previous:
+        kept = WITH_VECTORS if previous.endswith(WITH_VECTORS) else ""
+        forms = {kept: forms[kept]}
+    found: list[TrainedPortfolio] = []
     try:
-        # Threads of the linear algebra only get into each other's way at these sizes.
-        with threadpool_limits(limits=1):
-            return portfolio.train(
-                features.matrix[known],
-                labels.take(known),
-                alone.consensus_label_[known],
-                sample_weight=np.nan_to_num(alone.consensus_quality_score_)[known],
-                groups=contents[known],
-                previous=previous,
-                only_previous=is_busy,
-            )
+        for suffix, form in forms.items():
+            # Without vectors there is as much time as if there were no model.
+            left = max(seconds - sum(one.seconds for one in found), 1e-3)
+            portfolio = Portfolio(form.is_count, seconds=left, n_splits=folds)
+            # Threads of the linear algebra only get into each other's way at these sizes.
+            with threadpool_limits(limits=1):
+                trained = portfolio.train(
+                    form.matrix[known],
+                    labels.take(known),
+                    alone.consensus_label_[known],
+                    sample_weight=np.nan_to_num(alone.consensus_quality_score_)[known],
+                    groups=contents[known],
+                    previous=previous.removesuffix(WITH_VECTORS),
+                    only_previous=is_busy,
+                )
+            found.append(replace(trained, name=trained.name + suffix))
     except NotEnoughLabels as reason:
         return str(reason)
+    return min(found, key=lambda one: one.log_loss)

@@ -59,6 +59,8 @@ def train_sets(
         return None, f"none: there is one for up to {MOST_CLASSES} classes that the config names"
     held, has_answer = _held_by_most(question, number, counted, book, tasks["task"])
     has_answer &= features.is_known
+    # For so many classifiers, to try each with and without vectors of a model takes too long.
+    matrix = features.without_vectors().matrix
     share = (held[has_answer].sum(axis=0) + 1) / (has_answer.sum() + 2)
     pred_probs = np.tile(share, (len(held), 1))
     num_trained, reason = 0, "nobody has answered this question"
@@ -66,7 +68,7 @@ def train_sets(
         try:
             with threadpool_limits(limits=1):
                 found = out_of_sample_pred_probs(
-                    features.matrix,
+                    matrix,
                     np.where(has_answer, held[:, code].astype(np.int64), -1),
                     num_classes=2,
                     groups=tasks["content"],

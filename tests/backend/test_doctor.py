@@ -3,19 +3,28 @@
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
 
 from backend import doctor
-from backend.doctor import Finding, compare_clocks, examine, examine_redis, examine_workers
+from backend.doctor import (
+    Finding,
+    compare_clocks,
+    examine,
+    examine_models,
+    examine_redis,
+    examine_workers,
+)
 from backend.jobs.queue import JobKind
 from backend.service import Service
 from backend.settings import load_settings
 from backend.store import keys
 from backend.store.embedded import EmbeddedRedis
 from backend.store.project import ProjectInfo
+from tests.backend.features.disk_models import save_image_model
 
 NOWHERE = "http://127.0.0.1:1"
 
@@ -151,3 +160,14 @@ def test_the_whole_chain_is_examined_without_label_studio(
     assert "--replay" in findings["Project 25"].remedy
     faults = [one for one in findings.values() if not one.is_ok]
     assert all(one.remedy for one in faults)
+
+
+def test_models_that_cannot_be_loaded_are_faults(tmp_path: Path) -> None:
+    assert list(examine_models(load_settings())) == []
+    image = save_image_model(tmp_path / "image.onnx")
+    bad, good = examine_models(load_settings(text_model=tmp_path, image_model=image))
+    assert (bad.subject, bad.is_ok) == ("Text model", False)
+    assert bad.message.endswith("has no config.json")
+    assert "save_pretrained" in bad.remedy
+    assert (good.subject, good.is_ok) == ("Image model", True)
+    assert good.message == "gives vectors of 3 numbers"

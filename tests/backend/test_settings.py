@@ -190,3 +190,11 @@ def test_a_feature_vector_is_numbers_to_learn_from() -> None:
     settings = load_settings(number_keys="price, size", embedding_key="embedding")
     assert settings.number_key_list == ["price", "size", "embedding"]
     assert load_settings(max_upload_mb=2).max_upload_bytes == 2 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("text_model", "is no folder"), ("image_model", "is no file")]
+)
+def test_a_model_that_is_not_on_disk_is_refused(name: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=f"'somewhere/model'.*{said}.*never downloaded"):
+        load_settings(**{name: "somewhere/model"})

@@ -1,5 +1,6 @@
 """The matrix that classifiers learn from."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,12 @@ from scipy.sparse import issparse
 from backend.features import matrix
 from backend.features.matrix import feature_matrix
 from backend.features.media import media_of, places_of, recipe_of, width_of
+from backend.features.models import NONE, Models, load_models
 from backend.features.outcome import Outcome
 from backend.jobs.sync import TaskRows, replace_tasks
 from backend.label_studio.questions import Question, Source
 from backend.store.project import ProjectInfo, ProjectStore
+from tests.backend.features.disk_models import save_text_model
 
 TEXT, NUMBER = Source("text", "words"), Source("number", "price")
 IMAGE, AUDIO = Source("image", "picture"), Source("audio", "call")
@@ -43,16 +46,21 @@ def matrix_of(store: ProjectStore, info: ProjectInfo) -> Any:
 
 
 def put_files(
-    store: ProjectStore, info: ProjectInfo, values: np.ndarray, is_read: np.ndarray
+    store: ProjectStore,
+    info: ProjectInfo,
+    values: np.ndarray,
+    is_read: np.ndarray,
+    models: Models = NONE,
 ) -> None:
-    media = media_of(info.questions[0].sources)
+    media = media_of(info.questions[0].sources, models)
+    recipe = recipe_of(media, models)
     tasks = store.tasks.read()["task"]
     some = is_read.any(axis=1)
     with store.transaction() as changes:
-        store.descriptors(recipe_of(media), width_of(media)).stage_all(
+        store.descriptors(recipe, width_of(media, models)).stage_all(
             changes, {"task": tasks[some], "values": values[some]}
         )
-        store.described(recipe_of(media), len(media)).stage_all(
+        store.described(recipe, len(media)).stage_all(
             changes,
             {
                 "task": tasks,
@@ -141,3 +149,44 @@ def test_descriptors_of_a_large_project_are_brought_to_fewer(
     kept = np.linalg.lstsq(np.c_[found[:, :3], np.ones(400)], hidden, rcond=None)[0]
     rest = hidden - np.c_[found[:, :3], np.ones(400)] @ kept
     assert np.delete(rest, 5, axis=0).std() < 0.05
+
+
+def test_vectors_of_texts_stand_beside_words_and_are_shortened_where_there_are_many(
+    store: ProjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = load_models(save_text_model(tmp_path / "model"), None)
+    info = fill(store, [{"words": f"good bad{number % 3}"} for number in range(30)], TEXT)
+    values = np.outer(np.arange(30), [1, 2, 0, 0]) / 30
+    put_files(store, info, values, np.ones((30, 1), dtype=bool), models)
+    tasks = store.tasks.read()["task"]
+    without = feature_matrix(store, info, tasks)
+    found = feature_matrix(store, info, tasks, models)
+    assert without is not None
+    assert found is not None
+    (words,) = np.nonzero(found.is_count)
+    np.testing.assert_array_equal(found.matrix[:, words].toarray(), without.matrix.toarray())
+    np.testing.assert_allclose(found.matrix[:, ~found.is_count].toarray(), values, atol=1e-3)
+    np.testing.assert_array_equal(found.is_vector, ~found.is_count)
+    alone = found.without_vectors()
+    np.testing.assert_array_equal(alone.matrix.toarray(), without.matrix.toarray())
+    assert alone.is_count.all()
+    assert alone.without_vectors() is alone
+    monkeypatch.setattr(matrix, "MOST_VECTORS", 30)
+    short = feature_matrix(store, info, tasks, models)
+    assert short is not None
+    (number,) = short.matrix[:, ~short.is_count].toarray().T
+    assert abs(np.corrcoef(number, np.arange(30))[0, 1]) > 0.999
+
+
+def test_vectors_of_texts_beside_numbers_are_dense(store: ProjectStore, tmp_path: Path) -> None:
+    models = load_models(save_text_model(tmp_path / "model"), None)
+    info = fill(store, [{"words": "good", "price": 3}, {"words": "bad", "price": 4}], TEXT, NUMBER)
+    vectors = np.arange(8).reshape(2, 4)
+    put_files(store, info, vectors, np.ones((2, 1), dtype=bool), models)
+    found = feature_matrix(store, info, store.tasks.read()["task"], models)
+    assert found is not None
+    assert not found.is_count.any()
+    np.testing.assert_array_equal(found.matrix[:, 0], [3, 4])
+    np.testing.assert_array_equal(found.matrix[:, 1:5], vectors)
+    assert np.flatnonzero(found.is_vector).tolist() == [1, 2, 3, 4]
+    assert found.without_vectors().matrix.shape == (2, found.matrix.shape[1] - 4)

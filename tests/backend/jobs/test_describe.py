@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,7 +19,9 @@ from PIL import Image
 from backend.errors import LabelStudioError, NothingToComputeError
 from backend.features.fetch import MOST_FAILURES, AllowedHosts, ContentFetcher, FetchLimits
 from backend.features.image import describe_image
+from backend.features.matrix import feature_matrix
 from backend.features.media import media_of, recipe_of, width_of
+from backend.features.models import NONE, load_models
 from backend.features.outcome import Outcome
 from backend.jobs import describe
 from backend.jobs.describe import DescribeReport, describe_files
@@ -26,6 +29,7 @@ from backend.jobs.sync import TaskRows, forget_tasks, replace_tasks
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.questions import Question, Source
 from backend.store.project import ProjectInfo, ProjectStore
+from tests.backend.features.disk_models import save_image_model, save_text_model
 from tests.backend.features.files import encoded
 from tests.backend.features.hosts import Host, file, running_host, status
 
@@ -41,6 +45,7 @@ class Project:
     def __init__(self, store: ProjectStore, host: Host, question: Question = QUESTION) -> None:
         self.store, self.host, self.question = store, host, question
         self.data: dict[int, dict[str, Any]] = {}
+        self.models = NONE
         host.otherwise = self._answer
         host.answers |= {"/data/red.png": file(RED), "/data/blue.png": file(BLUE)}
 
@@ -58,7 +63,8 @@ class Project:
 
     def put(self, data: dict[int, Any], labelled: tuple[int, ...] = ()) -> None:
         """Add or change tasks by the address of their picture, as a sync does."""
-        new = {task: {"picture": value} for task, value in data.items()}
+        (source,) = self.question.sources
+        new = {task: {source.key: value} for task, value in data.items()}
         self.data |= new
         rows = TaskRows((self.question,))
         region = {"from_name": "label", "value": {"choices": ["a"]}}
@@ -79,7 +85,7 @@ class Project:
         client = LabelStudioClient(self.host.url, "0" * 40)
         fetcher = ContentFetcher(self.host.url, client.authorization, limits)
         try:
-            return describe_files(self.store, client, fetcher, seconds=seconds)
+            return describe_files(self.store, client, fetcher, models=self.models, seconds=seconds)
         finally:
             client.close()
 
@@ -94,13 +100,13 @@ class Project:
         return dict(zip(rows["task"].tolist(), rows["outcome"][:, 0].tolist(), strict=True))
 
     def features(self) -> dict[int, np.ndarray]:
-        media = media_of(self.question.sources)
-        rows = self.store.descriptors(self.recipe, width_of(media)).read()
+        media = media_of(self.question.sources, self.models)
+        rows = self.store.descriptors(self.recipe, width_of(media, self.models)).read()
         return dict(zip(rows["task"].tolist(), rows["values"], strict=True))
 
     @property
     def recipe(self) -> str:
-        return recipe_of(media_of(self.question.sources))
+        return recipe_of(media_of(self.question.sources, self.models), self.models)
 
     def sentences(self) -> list[str]:
         report = self.store.read_media()
@@ -278,3 +284,114 @@ def test_a_config_that_changes_meanwhile_stops_the_run(project: Project) -> None
     with pytest.raises(NothingToComputeError, match="changed while its files were read"):
         project.read()
     assert project.outcomes() == {}
+
+
+def test_an_image_models_vectors_are_kept_and_by_another_one_computed_anew(
+    project: Project, tmp_path: Path
+) -> None:
+    project.put({1: "/data/red.png"})
+    project.read()
+    plain = project.features()[1]
+    project.files_asked()
+    for scale in (1.0, 2.0):
+        file = save_image_model(tmp_path / f"{scale}.onnx", scale=scale)
+        project.models = load_models(None, file)
+        assert project.models.image is not None
+        assert project.read() == DescribeReport(1, 0, 0)
+        assert project.files_asked() == ["/data/red.png"]
+        vector = project.models.image.describe(RED)
+        np.testing.assert_allclose(project.features()[1], np.r_[plain, vector], atol=2e-3)
+        assert project.read() == DescribeReport()
+    project.models = NONE
+    project.read()
+    np.testing.assert_array_equal(project.features()[1], plain)
+
+
+def test_without_the_image_model_descriptors_are_still_kept(
+    project: Project, tmp_path: Path
+) -> None:
+    project.put({1: "/data/red.png"})
+    (tmp_path / "broken.onnx").touch()
+    project.models = load_models(tmp_path, tmp_path / "broken.onnx")
+    assert project.read() == DescribeReport(1, 0, 0)
+    (sentence,) = project.sentences()
+    assert "CROWDLAB_IMAGE_MODEL" in sentence
+    assert set(project.features()) == {1}
+    project.models = NONE
+    project.read()
+    assert project.sentences() == []
+
+
+@pytest.fixture
+def texts(store: ProjectStore) -> Iterator[Project]:
+    """A project of texts, with labels."""
+    source = Source("text", "words")
+    with running_host() as host:
+        project = Project(store, host, Question("label", "words", ("a", "b"), (source,)))
+        project.put({1: "good", 2: "bad", 3: "good", 4: " ", 5: 7})
+        yield project
+
+
+def test_texts_are_described_once_and_stand_beside_the_words(
+    texts: Project, tmp_path: Path
+) -> None:
+    assert texts.read() == DescribeReport()
+    texts.models = load_models(save_text_model(tmp_path / "one"), None)
+    assert texts.models.text is not None
+    assert texts.read() == DescribeReport(5, 0, 0)
+    assert texts.sentences() == []
+    good, bad = texts.models.text.vectors(["good", "bad"])
+    found = texts.features()
+    assert set(found) == {1, 2, 3}
+    for task, vector in ((1, good), (2, bad), (3, good)):
+        np.testing.assert_allclose(found[task], vector, atol=2e-3)
+    info = texts.store.read_info()
+    assert info is not None
+    before = info.data_version
+    texts.host.asked.clear()
+    assert texts.read() == DescribeReport()
+    texts.put({2: "good bad"})
+    assert texts.read() == DescribeReport(1, 0, 0)
+    np.testing.assert_allclose(texts.features()[2], (good + bad) / 2, atol=2e-3)
+    info = texts.store.read_info()
+    assert info is not None
+    assert info.data_version > before
+    tasks = texts.store.tasks.read()["task"]
+    features = feature_matrix(texts.store, info, tasks, texts.models)
+    assert features is not None
+    assert features.is_known.tolist() == [True, True, True, False, True]
+    assert features.matrix.toarray()[:3, ~features.is_count][:, :4] == pytest.approx(
+        np.stack([good, (good + bad) / 2, good]), abs=2e-3
+    )
+
+
+def test_another_text_model_computes_anew_and_none_forgets(texts: Project, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        folder = save_text_model(tmp_path / str(seed), seed=seed)
+        texts.models = load_models(folder, None)
+        assert texts.models.text is not None
+        assert texts.read() == DescribeReport(5, 0, 0)
+        (good,) = texts.models.text.vectors(["good"])
+        np.testing.assert_allclose(texts.features()[1], good, atol=2e-3)
+    texts.models = NONE
+    assert texts.read() == DescribeReport()
+    assert texts.store.read_media() is None
+
+
+def test_without_the_text_model_a_sentence_says_so_and_words_remain(
+    texts: Project, tmp_path: Path
+) -> None:
+    texts.models = load_models(tmp_path, None)
+    assert texts.read() == DescribeReport()
+    (sentence,) = texts.sentences()
+    assert "has no config.json" in sentence
+    info = texts.store.read_info()
+    assert info is not None
+    tasks = texts.store.tasks.read()["task"]
+    assert feature_matrix(texts.store, info, tasks, texts.models) is not None
+    texts.host.asked.clear()
+    assert texts.read() == DescribeReport()
+    assert not texts.host.asked
+    texts.models = NONE
+    texts.read()
+    assert texts.store.read_media() is None

@@ -2,17 +2,22 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from backend.features.media import media_of, recipe_of
+from backend.features.models import Models, load_models
+from backend.features.outcome import Outcome
 from backend.jobs import train
 from backend.jobs.recompute import recompute_project
-from backend.jobs.train import TrainedClassifiers, train_classifiers
+from backend.jobs.train import WITH_VECTORS, TrainedClassifiers, train_classifiers
 from backend.label_studio.questions import Question, Source
 from backend.store.project import ProjectInfo, ProjectStore, Summary
 from crowdlab_engine import Crowdlab, MultiannotatorLabels
+from tests.backend.features.disk_models import save_text_model
 from tests.backend.jobs.test_recompute import FIRST, SECOND, fill, moods, raw_task
 
 
@@ -172,3 +177,56 @@ def test_pairs_of_texts_are_compared(store: ProjectStore) -> None:
     (found,) = trained_of(store).questions
     assert found.pred_probs is not None
     assert (found.pred_probs.argmax(axis=1) == np.arange(120) % 2).mean() > 0.95
+
+
+def put_vectors(store: ProjectStore, models: Models, vectors: np.ndarray) -> None:
+    """Store vectors of tasks 0, 1, … as if their texts had been described."""
+    media = media_of(FIRST.sources, models)
+    recipe = recipe_of(media, models)
+    numbers = np.arange(len(vectors))
+    rows = {
+        "task": numbers,
+        "content": numbers,
+        "tried_at": np.zeros(len(numbers)),
+        "outcome": np.full((len(numbers), 1), Outcome.READ),
+    }
+    with store.transaction() as changes:
+        store.descriptors(recipe, 4).stage_all(changes, {"task": numbers, "values": vectors})
+        store.described(recipe, 1).stage_all(changes, rows)
+
+
+def test_a_text_model_tells_what_words_that_occur_once_mean(
+    store: ProjectStore, tmp_path: Path
+) -> None:
+    words = tuple(f"w{number}" for number in range(100))
+    models = load_models(save_text_model(tmp_path / "model", words), None)
+    assert models.text is not None
+    vectors = models.text.vectors(words)
+    tasks = [
+        raw_task(n, dict.fromkeys((1, 2), "good" if vectors[n][0] > 0 else "bad"), {})
+        | {"data": {"text": words[n]}}
+        for n in range(100)
+    ]
+    fill(store, tasks, FIRST)
+    put_vectors(store, models, vectors)
+    without, trained = trained_of(store), trained_of(store, models=models)
+    assert trained.recipe != without.recipe
+    assert log_loss(without.questions[0].description) > 0.6
+    assert log_loss(trained.questions[0].description) < 0.4
+    assert trained.questions[0].name.endswith(WITH_VECTORS)
+    recompute_project(store, trained)
+    fill(store, [*tasks[:50], raw_task(200, moods(200), {})], FIRST)
+    (again,) = trained_of(store, models=models, is_busy=True, seconds=0.1).questions
+    assert again.name == trained.questions[0].name
+
+
+def test_vectors_that_tell_nothing_do_no_harm(labelled: ProjectStore, tmp_path: Path) -> None:
+    models = load_models(save_text_model(tmp_path / "model"), None)
+    put_vectors(labelled, models, np.random.RandomState(0).normal(size=(61, 4)))
+    without, trained = trained_of(labelled), trained_of(labelled, models=models)
+    assert trained.questions[0].description == without.questions[0].description
+    assert not trained.questions[0].name.endswith(WITH_VECTORS)
+
+
+def log_loss(description: str) -> float:
+    return float(description.partition("log loss ")[2].partition(",")[0])
