@@ -344,8 +344,8 @@ class _Answer:
         self.not_counted = solution.not_counted
 
     def rate(self, predictions: Predictions, calibrations: Mapping[str, str]) -> None:
-        """Score several classifiers, or a foreign one, by the consensus."""
-        if not predictions.may_abstain:
+        """Score the classifiers by the consensus."""
+        if predictions.is_empty:
             return
         num_models = len(predictions.models)
         said, checked, right = np.zeros((3, num_models), dtype=np.int64)

@@ -74,7 +74,7 @@ def show(service: Service, place: Place) -> Component:
                 ),
                 note=(
                     f"CSV, Parquet or NPZ, up to {megabytes} MB: one row per task, one column per "
-                    "class. The column `task` holds Label Studio's task ids; or name a key of the "
+                    "class. The column task holds Label Studio's task ids; or name a key of the "
                     "tasks' data that is a column, too."
                 ),
             ),

@@ -80,6 +80,21 @@ def test_results_are_the_engines(store: ProjectStore) -> None:
     assert board[-1]["quality"] == fitted.annotator_stats_["annotator_quality"].iloc[0]
 
 
+def test_the_own_classifier_is_scored_by_the_consensus(store: ProjectStore) -> None:
+    fill(store, [raw_task(n, moods(n), {}) for n in range(1, 31)], FIRST)
+    trained = train_classifiers(store)
+    assert trained is not None
+    recompute_project(store, trained)
+    summary = store.read_summary()
+    assert summary is not None
+    (own,) = summary.questions[0].models
+    probs, label = trained.questions[0].pred_probs, store.consensus(1).read()["label"][:, 0]
+    assert probs is not None
+    assert (own.name, own.num_tasks, own.coverage) == ("own", 30, 1.0)
+    assert own.accuracy == np.mean(probs.argmax(axis=1) == label)
+    assert own.log_loss == pytest.approx(-np.log(probs[np.arange(30), label]).mean())
+
+
 def test_doing_it_again_changes_nothing(store: ProjectStore) -> None:
     fill(store, [raw_task(n, moods(n), {}) for n in range(1, 31)], FIRST)
     recompute_project(store, train_classifiers(store))
