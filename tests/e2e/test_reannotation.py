@@ -24,8 +24,7 @@ from tests.e2e.test_live import LABELS, crowdlab, crowdlab_json, is_published
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture
-def project(studio: Studio, running: Running) -> int:
+def fully_labelled(studio: Studio, running: Running) -> int:
     """A connected project whose tasks have all the labels that they should have."""
     number = studio.make_project()
     studio.add_tasks(number, LABELS)
@@ -33,6 +32,11 @@ def project(studio: Studio, running: Running) -> int:
     crowdlab(running, "connect", str(number))
     wait_for(lambda: is_published(studio, running, number))
     return number
+
+
+@pytest.fixture
+def project(studio: Studio, running: Running) -> int:
+    return fully_labelled(studio, running)
 
 
 def next_of(studio: Studio, project: int, name: str) -> dict | None:

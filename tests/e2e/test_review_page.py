@@ -5,8 +5,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from backend.store.project import ProjectStore
 from tests.e2e.conftest import Running, Studio, wait_for
-from tests.e2e.test_live import LABELS, crowdlab, is_published
-from tests.e2e.test_reannotation import next_of, states_of, states_of_requests
+from tests.e2e.test_reannotation import fully_labelled, next_of, states_of, states_of_requests
 
 pytestmark = pytest.mark.e2e
 
@@ -21,13 +20,7 @@ def page(browser: Browser) -> Page:
 
 @pytest.fixture(scope="module")
 def project(studio: Studio, running: Running) -> int:
-    """A connected project whose tasks have all the labels that they should have."""
-    number = studio.make_project()
-    studio.add_tasks(number, LABELS)
-    studio.as_person("dan")
-    crowdlab(running, "connect", str(number))
-    wait_for(lambda: is_published(studio, running, number))
-    return number
+    return fully_labelled(studio, running)
 
 
 @pytest.fixture

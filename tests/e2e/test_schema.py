@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
-from tests.backend.web.api.test_schema import CHECKS, EXAMPLES
+from tests.backend.web.api.test_schema import CHECKS, SAME_CALLS
 from tests.e2e.conftest import Running, Studio
 from tests.e2e.test_live import LABELS, crowdlab
 
@@ -24,13 +24,7 @@ def test_no_call_fails_the_server(studio: Studio, running: Running) -> None:
         operation = found.ok()
 
         @given(case=operation.as_strategy())
-        @settings(
-            max_examples=EXAMPLES,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        )
+        @SAME_CALLS
         def call(case: Any) -> None:
             known = {"project": project, "task": tasks[0]}
             case.path_parameters |= {

@@ -83,9 +83,9 @@ def show(service: Service, place: Place) -> Component:
                 dmc.Group(
                     [
                         dmc.TextInput(id="models-version", label="Model version", w=260),
-                        dmc.Button("Borrow", id="models-borrow", variant="default", mt=25),
+                        dmc.Button("Borrow", id="models-borrow", variant="default"),
                     ],
-                    align="start",
+                    align="end",
                     gap="sm",
                     mt="sm",
                 ),
@@ -202,6 +202,7 @@ def _sources(service: Service, place: Place) -> Component:
             ["Source", "Question", "Covers", "Accuracy", "Log loss", "Weight", "Stored (UTC)", ""],
             rows,
             "Classifiers of the project's questions",
+            min_width=860,
         ),
         help_text=words.MODEL_SOURCES,
     )

@@ -190,9 +190,13 @@ def tone(value: float) -> str:
 
 
 def table(
-    head: Sequence[Component], rows: Sequence[Sequence[Component]], caption: str
+    head: Sequence[Component],
+    rows: Sequence[Sequence[Component]],
+    caption: str,
+    *,
+    min_width: int = 420,
 ) -> Component:
-    """Table that scrolls sideways where it is too wide."""
+    """Table that scrolls sideways where there is less room than `min_width`, in pixels."""
     return dmc.TableScrollContainer(
         dmc.Table(
             [
@@ -204,7 +208,7 @@ def table(
             highlightOnHover=True,
             verticalSpacing="xs",
         ),
-        minWidth=420,
+        minWidth=min_width,
         type="native",
         tabIndex=0,
     )

@@ -31,6 +31,15 @@ CHECKS = [
     response_schema_conformance,
 ]
 
+SAME_CALLS = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+"""Each run makes the same ones, however slow the machine is."""
+
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_no_call_fails_the_server(service: Service, mode: GenerationMode) -> None:
@@ -40,13 +49,7 @@ def test_no_call_fails_the_server(service: Service, mode: GenerationMode) -> Non
     for operation in operations:
 
         @given(case=operation.as_strategy(generation_mode=mode))
-        @settings(
-            max_examples=EXAMPLES,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        )
+        @SAME_CALLS
         def call(case: Any) -> None:
             if case.method == "GET" and mode is GenerationMode.POSITIVE:
                 case.path_parameters |= {"project": 25} if case.path_parameters else {}
