@@ -90,6 +90,7 @@ def take_pages(page: Page, demo: dict[str, Any]) -> None:
         ("annotator", f"{base}/annotators/{spammer}", ".matrix td", 1280),
         ("review", f"{base}/review", ".ag-center-cols-container .cell-link", None),
         ("task", f"{base}/tasks/{doubtful}", ".parts tfoot td", None),
+        ("models", f"{base}/models", "main tbody tr", 640),
         ("activity", f"{base}/activity", "main tbody tr", 600),
     ):
         page.goto(address)
