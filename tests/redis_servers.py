@@ -1,7 +1,7 @@
 """Servers of every kind that the store works on: Redis 6.2, Redis 7, Valkey, a Redis Cluster.
 
-As a program it installs those that are missing. What cannot be installed is missing in the
-tests too, which are skipped then.
+As a program it installs those that are missing. Tests of one that cannot be installed fail, and
+say how to get it.
 """
 
 import contextlib

@@ -64,10 +64,10 @@ class Place:
         return f"cluster of {self.kind.name}" if self.is_cluster else self.kind.name
 
     def start(self, stack: ExitStack) -> str:
-        """Start it and return its address; skips the test if there is no such server."""
+        """Start it and return its address; fails, and says why, if there is no such server."""
         program = self.kind.find()
         if program is None:
-            pytest.skip(self.kind.missing)
+            pytest.fail(self.kind.missing)
         if self.is_cluster:
             return stack.enter_context(running_cluster(program))[0].url
         return stack.enter_context(running(program)).url
